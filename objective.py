@@ -1,0 +1,280 @@
+"""The mathematics of RAPO, and of the arms it is compared with: pure functions on tensors.
+
+What a step maximises, over groups of G completions that pi_old sampled for each prompt [paper]:
+
+    J(theta) = E[ 1/G sum_i ( g_i(theta) - alpha * D_KL(ref^_i || pi_theta) + beta * H(pi_theta) ) ]
+
+The file goes through it from left to right: advantages, the clipped surrogate g, the reweighted
+reference ref^, the KL in every form that is in use, the entropy H, and the loss -J.
+
+Where we depart from the paper [ours]. Its ref^(y|x) = pi_ref(y|x)^phi / Z is a distribution over
+whole sequences, whose Z cannot be computed. We reweight each next-token distribution instead, where
+Z is exact. The states s_t = (x, y_<t) at which the KL is taken are those that the policy visited, and
+no gradient runs through which states those are. So "forward KL" below means the mean, over the
+policy's own states, of the forward KL between next-token distributions; the forward KL between
+sequence distributions would take the mean over the reference's states.
+
+Letters: P prompts, G completions each, B = P*G; T tokens of a completion (padded); V vocabulary.
+All logs are natural: KL and entropy are in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# ---------------------------------------------------------------- reward -> advantage -> surrogate
+
+
+def group_advantages(reward: Tensor) -> Tensor:
+    """A_i = (r_i - mean) / std over each group [paper]; 0 where all rewards of a group are equal.
+
+    reward (P, G) -> (P, G). The standard deviation is the population's (divided by G) [ours].
+
+    >>> group_advantages(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    tensor([[ 1.7321, -0.5774, -0.5774, -0.5774],
+            [ 0.0000,  0.0000,  0.0000,  0.0000]])
+    """
+    centred = reward - reward.mean(dim=1, keepdim=True)  # (P, G)
+    std = reward.std(dim=1, keepdim=True, correction=0)  # (P, 1)
+    return torch.where(std > 0, centred / std.clamp_min(1e-12), torch.zeros_like(centred))
+
+
+def clipped_surrogate(
+    logp: Tensor, logp_old: Tensor, advantage: Tensor, clip_eps: float
+) -> tuple[Tensor, Tensor]:
+    """min(rho*A, clip(rho, 1-eps, 1+eps)*A) per token, and where the clip took hold [paper: GRPO's g].
+
+    logp, logp_old (B, T); advantage (B, 1) -> both (B, T).
+
+    >>> value, clipped = clipped_surrogate(
+    ...     torch.tensor([[0.5, -0.5]]).exp().log(), torch.zeros(1, 2), torch.ones(1, 1), 0.2
+    ... )
+    >>> value, clipped
+    (tensor([[1.2000, 0.6065]]), tensor([[ True, False]]))
+    """
+    rho = (logp - logp_old).exp()  # (B, T)
+    unclipped = rho * advantage  # (B, T)
+    clipped = rho.clamp(1 - clip_eps, 1 + clip_eps) * advantage  # (B, T)
+    return torch.minimum(unclipped, clipped), clipped < unclipped
+
+
+# ---------------------------------------------------------------- the reweighted reference
+
+
+def phi_of_reward(reward: Tensor, phi_min: float) -> Tensor:
+    """phi(r) = phi_min + (1 - phi_min) * r: an increasing map of rewards into [phi_min, 1].
+
+    The paper asks for an increasing map; that it is linear is ours. Any shape -> the same shape.
+
+    >>> phi_of_reward(torch.tensor([0.0, 1.0]), 0.5)
+    tensor([0.5000, 1.0000])
+    """
+    return phi_min + (1 - phi_min) * reward
+
+
+def reweight(ref_logp: Tensor, phi: Tensor) -> Tensor:
+    """log ref^ = log softmax(phi * log pi_ref): the reference at temperature 1/phi [ours, per token].
+
+    ref_logp (..., V), phi (..., 1) or broadcastable -> (..., V). phi = 1 is the reference itself,
+    phi = 0 the uniform distribution.
+
+    >>> ref = torch.tensor([0.9, 0.1]).log()
+    >>> reweight(ref, torch.tensor([0.5])).exp()
+    tensor([0.7500, 0.2500])
+    """
+    return torch.log_softmax(phi * ref_logp, dim=-1)
+
+
+# ---------------------------------------------------------------- the KL, estimated or exact
+#
+# An estimator used as a loss is worth its gradient, not its value. With y ~ pi (rho = 1) the expected
+# gradients are [ours; tests/test_objective.py checks each against an enumerated truth]:
+#
+#   k1 = log(pi/ref)               0
+#   k2 = 1/2 log(pi/ref)^2         that of the REVERSE KL, D(pi || ref)
+#   k3 = w - 1 - log w, w = ref/pi that of the FORWARD KL, D(ref || pi)
+#   k_rapo = u log u - u + 1       -E_ref^[log u * grad log pi]: of neither
+#   exact forward, exact reverse   their own
+
+
+def k1(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """log(pi/ref): its mean is the reverse KL, the mean of its gradient is zero. Any shape."""
+    return logp - ref_logp
+
+
+def k2(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """1/2 (log(pi/ref))^2: the mean of its gradient is the reverse KL's. Any shape."""
+    return 0.5 * (logp - ref_logp).square()
+
+
+def k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """w - 1 - log w with w = ref/pi, the KL term of GRPO [as published]. Any shape, >= 0.
+
+    Its mean is the reverse KL; the mean of its gradient is the FORWARD KL's.
+
+    >>> k3(torch.tensor([0.5]).log(), torch.tensor([0.25]).log())
+    tensor([0.1931])
+    """
+    log_w = ref_logp - logp
+    return torch.expm1(log_w) - log_w
+
+
+def k_rapo(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """u log u - u + 1 with u = ref^/pi, RAPO's estimate of the forward KL [paper]. Any shape, >= 0.
+
+    Its mean is the forward KL D(ref^ || pi), because the mean of u is 1; the mean of its gradient is
+    not the forward KL's.
+
+    >>> k_rapo(torch.tensor([0.5]).log(), torch.tensor([0.25]).log())
+    tensor([0.1534])
+    """
+    log_u = ref_logp - logp
+    return log_u.exp() * log_u - torch.expm1(log_u)
+
+
+def exact_forward_kl(logp_row: Tensor, ref_logp_row: Tensor) -> Tensor:
+    """sum_v ref(v) (log ref(v) - log pi(v)): rows (..., V) -> (...). No sampling noise at a state."""
+    return (ref_logp_row.exp() * (ref_logp_row - logp_row)).sum(dim=-1)
+
+
+def exact_reverse_kl(logp_row: Tensor, ref_logp_row: Tensor) -> Tensor:
+    """sum_v pi(v) (log pi(v) - log ref(v)): rows (..., V) -> (...)."""
+    return exact_forward_kl(ref_logp_row, logp_row)
+
+
+def entropy(logp_row: Tensor) -> Tensor:
+    """H = -sum_v pi(v) log pi(v): rows (..., V) -> (...)."""
+    return -(logp_row.exp() * logp_row).sum(dim=-1)
+
+
+# ---------------------------------------------------------------- the arms
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Which KL an arm puts in the loss, and whether its reference is reweighted.
+
+    `sampled` sees the log-probs (N,) of the sampled tokens, `exact` the rows (N, V); None: that form
+    does not exist for this arm. No alpha here: weights are settings.
+    """
+
+    sampled: Callable[[Tensor, Tensor], Tensor] | None
+    exact: Callable[[Tensor, Tensor], Tensor] | None
+    reweighted: bool = False
+    default_form: str = "exact"
+
+
+ARMS = {
+    "rapo": Arm(k_rapo, exact_forward_kl, reweighted=True),
+    "grpo": Arm(k3, None, default_form="sampled"),
+    "reverse-kl": Arm(k2, exact_reverse_kl),
+    "no-kl": Arm(None, None, default_form="none"),
+}
+
+
+def kl_form(arm: str, form: str = "auto") -> str:
+    """The form of the KL that an arm uses: "exact", "sampled", or "none".
+
+    Raises ValueError for an unknown arm, or for a form that the arm does not have.
+
+    >>> kl_form("rapo"), kl_form("grpo"), kl_form("rapo", "sampled")
+    ('exact', 'sampled', 'sampled')
+    """
+    if arm not in ARMS:
+        raise ValueError(f"arm {arm!r} is not one of {', '.join(ARMS)} (--arm)")
+    if form == "auto" or ARMS[arm].default_form == "none":
+        return ARMS[arm].default_form
+    if getattr(ARMS[arm], form, None) is None:
+        raise ValueError(
+            f"arm {arm!r} has no {form!r} KL, only {ARMS[arm].default_form!r} "
+            f"(--kl-form {ARMS[arm].default_form}, or another --arm)"
+        )
+    return form
+
+
+class TokenTerms(NamedTuple):
+    """What one step needs at each sampled token; every field (N,), N tokens in any order."""
+
+    logp: Tensor  # log pi_theta(y_t | s_t)
+    entropy: Tensor  # H(pi_theta(. | s_t)), nats
+    kl: Tensor  # the arm's KL contribution, nats
+    log_u: Tensor  # log ref^(y_t | s_t) - log pi_theta(y_t | s_t), no gradient
+
+
+def token_terms(
+    logits: Tensor, ref_logits: Tensor | None, token: Tensor, phi: Tensor, arm: str, form: str
+) -> TokenTerms:
+    """From rows of logits (already divided by the temperature) to the numbers of the loss.
+
+    logits, ref_logits (N, V); token, phi (N,) -> TokenTerms of (N,). Everything is float32, because
+    u = ref^/pi overflows in 16 bits. Without ref_logits, or with form "none", KL and log_u are 0.
+    """
+    row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
+    logp = row.gather(-1, token[:, None])[:, 0]  # (N,)
+    if ref_logits is None or form == "none":
+        zero = torch.zeros_like(logp)
+        return TokenTerms(logp, entropy(row), zero, zero)
+    ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
+    if ARMS[arm].reweighted:
+        ref_row = reweight(ref_row, phi[:, None])  # (N, V)
+    ref_logp = ref_row.gather(-1, token[:, None])[:, 0]  # (N,)
+    if form == "exact":
+        kl = ARMS[arm].exact(row, ref_row)  # (N,)
+    else:
+        kl = ARMS[arm].sampled(logp, ref_logp)  # (N,)
+    return TokenTerms(logp, entropy(row), kl, (ref_logp - logp).detach())
+
+
+# ---------------------------------------------------------------- the loss
+
+
+def token_shares(
+    terms: TokenTerms,
+    logp_old: Tensor,
+    advantage: Tensor,
+    mask: Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    clip_eps: float,
+    completions: int,
+) -> tuple[Tensor, Tensor]:
+    """Each token's share of the loss -J (their sum is the loss), and where the surrogate was clipped.
+
+    terms, logp_old, mask (b, T); advantage (b,) -> two of (b, T). A completion's tokens are averaged,
+    then the completions [paper]. `completions` is B, that of the whole step and not of this
+    micro-batch: so shares do not depend on how a step is cut up.
+    """
+    surrogate, clipped = clipped_surrogate(terms.logp, logp_old, advantage[:, None], clip_eps)
+    objective = surrogate - alpha * terms.kl + beta * terms.entropy  # (b, T)
+    return -objective * completion_weights(mask, completions), clipped & mask.bool()
+
+
+def completion_weights(mask: Tensor, completions: int) -> Tensor:
+    """The weight of each token in "mean over a completion's tokens, then over completions".
+
+    mask (b, T) -> (b, T); over a whole step the weights sum to 1.
+
+    >>> completion_weights(torch.tensor([[1, 1, 0], [1, 0, 0]]), completions=2)
+    tensor([[0.2500, 0.2500, 0.0000],
+            [0.5000, 0.0000, 0.0000]])
+    """
+    return mask / mask.sum(dim=1, keepdim=True).clamp_min(1) / completions
+
+
+def effective_sample_size(log_u: Tensor, mask: Tensor) -> float:
+    """(sum u)^2 / sum u^2 over the sampled tokens, as a share of their number: 1 is best [ours].
+
+    log_u, mask (B, T). Near 0, a handful of tokens decide the sampled KL.
+
+    >>> effective_sample_size(torch.zeros(2, 3), torch.ones(2, 3))
+    1.0
+    """
+    log_u = log_u[mask.bool()]
+    ess = 2 * torch.logsumexp(log_u, 0) - torch.logsumexp(2 * log_u, 0)
+    return float(ess.exp() / log_u.numel())

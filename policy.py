@@ -1,0 +1,301 @@
+"""The model: load it, put LoRA on it, read the reference from it, and score tokens in chunks.
+
+* One set of weights is both policies: pi_theta with the LoRA adapter on, pi_ref with it off. The
+  reference costs no memory.
+* `--quant nf4` keeps the base weights in 4 bits (QLoRA); only the adapter is trained.
+* Scoring never makes the logits of a batch. The hidden states of the completion go through the head
+  a chunk of tokens at a time, and the backward pass computes each chunk again: of B*T*V numbers only
+  one chunk exists at once. With Qwen2.5's 151,936 tokens nothing else fits.
+
+All of this is ours; the paper trains full weights on many GPUs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from objective import TokenTerms, token_terms
+
+BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
+GPU_BASE = "Qwen/Qwen2.5-3B"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A base model with a LoRA adapter on it, and its tokenizer."""
+
+    model: nn.Module  # a peft.PeftModel around a causal language model
+    tokenizer: object
+    quant: str  # "nf4" or "none"
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def end_ids(self) -> list[int]:
+        """The tokens that end a completion: the model's own list, or the tokenizer's one."""
+        ids = self.model.generation_config.eos_token_id
+        ids = self.tokenizer.eos_token_id if ids is None else ids
+        return ids if isinstance(ids, list) else [ids]
+
+    @property
+    def pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.end_ids[0] if pad is None else pad
+
+    def trainable(self) -> list[nn.Parameter]:
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+
+def choose_model(model: str, quant: str) -> tuple[str, str, str]:
+    """What `--model auto` and `--quant auto` mean on this machine: (model, quant, why).
+
+    With a CUDA GPU: Qwen2.5-3B in NF4. Without: the bundled base, unquantised.
+    """
+    gpu = torch.cuda.is_available()
+    if model == "auto":
+        name = torch.cuda.get_device_name() if gpu else ""
+        why = f"a CUDA GPU is here ({name})" if gpu else "no CUDA GPU is here"
+        model = GPU_BASE if gpu else str(BUNDLED_BASE)
+    else:
+        why = "asked for by --model"
+    if quant == "auto":
+        quant = "nf4" if gpu and not is_bundled(model) else "none"
+    return model, quant, why
+
+
+def is_bundled(model: str) -> bool:
+    return Path(model).resolve() == BUNDLED_BASE
+
+
+def load_policy(
+    model: str,
+    *,
+    quant: str = "none",
+    lora_r: int = 16,
+    lora_alpha: int = 32,
+    adapter: str | Path | None = None,
+    seed: int = 0,
+) -> Policy:
+    """Load a base model from a folder or by its hub id, with a new LoRA adapter or a saved one.
+
+    quant: "nf4" (4-bit NormalFloat with double quantisation, through bitsandbytes, on a GPU or the
+    CPU) or "none". The new adapter's matrix B is zero, so that the policy starts as the reference.
+    Raises ValueError, naming the flag, if the model or the adapter cannot be read.
+    """
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    options: dict = {"dtype": compute_dtype(device), "device_map": device}
+    if quant == "nf4":
+        options["quantization_config"] = nf4_config(options["dtype"])
+    try:
+        tokenizer = load_tokenizer(model)
+        base = AutoModelForCausalLM.from_pretrained(model, **options)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"the model {model!r} could not be loaded: give --model a folder that holds one, or a "
+            f"Hugging Face id that can be reached from here ({str(error).splitlines()[0]})"
+        ) from error
+    if adapter is None:
+        torch.manual_seed(seed)  # LoRA's matrix A is random
+        lora = LoraConfig(
+            r=lora_r, lora_alpha=lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        peft_model = get_peft_model(base, lora)
+    else:
+        try:
+            peft_model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"the adapter {str(adapter)!r} does not fit {model!r}: give --adapter the folder "
+                f"that a run on this model wrote ({str(error).splitlines()[0]})"
+            ) from error
+    # No dropout, or scoring would not repeat what sampling did. In eval mode on the CPU, bitsandbytes
+    # packs 4-bit weights into a form without gradients; there nothing has dropout, so train mode is safe.
+    peft_model.train(quant == "nf4" and device == "cpu")
+    return Policy(peft_model, tokenizer, quant)
+
+
+def load_tokenizer(model: str):
+    """The tokenizer as its tokenizer.json says.
+
+    Not through AutoTokenizer: for any model of the class Qwen2 that builds Qwen's own byte-level
+    tokenizer around the vocabulary, and the bundled base splits its text in another way.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(model)
+
+
+def compute_dtype(device: str) -> torch.dtype:
+    """float32 on the CPU; on a GPU bfloat16, or float16 where the card has no bfloat16."""
+    if device == "cpu":
+        return torch.float32
+    return (
+        torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    )
+
+
+def nf4_config(dtype: torch.dtype):
+    """Weights in 4-bit NormalFloat, their scales quantised once more, arithmetic in `dtype`."""
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            "--quant nf4 needs the package bitsandbytes: pip install bitsandbytes, or --quant none"
+        ) from error
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+# ---------------------------------------------------------------- which weights are read
+
+
+@contextlib.contextmanager
+def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
+    """The policy for sampling: with the adapter merged into the weights where that is exact.
+
+    It is exact enough (float32 rounding) for unquantised float32 weights: W + scale * B A replaces
+    W, and each layer does one product instead of three. Afterwards the very same W is put back:
+    subtracting B A again would leave a rounding error behind, step after step. Over 4-bit or 16-bit
+    weights merging would round the adapter away, so there the model is used as it is.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    layers = [m for m in policy.model.modules() if isinstance(m, LoraLayer)]
+    exact = policy.quant == "none" and all(m.weight.dtype == torch.float32 for m in layers)
+    if not exact:
+        yield policy.model
+        return
+    kept = [m.weight.data for m in layers]
+    try:
+        with torch.no_grad():
+            for m, weight in zip(layers, kept, strict=True):
+                m.get_base_layer().weight.data = weight + m.get_delta_weight("default")
+        with policy.model.disable_adapter():
+            yield policy.model.get_base_model()
+    finally:
+        for m, weight in zip(layers, kept, strict=True):
+            m.get_base_layer().weight.data = weight
+
+
+@contextlib.contextmanager
+def reference_weights(policy: Policy) -> Iterator[nn.Module]:
+    """pi_ref: the same model with the adapter off, without gradients."""
+    with torch.no_grad(), policy.model.disable_adapter():
+        yield policy.model
+
+
+# ---------------------------------------------------------------- text and tokens
+
+
+def encode_prompts(policy: Policy, prompts: list[str]) -> tuple[Tensor, Tensor]:
+    """Token ids and mask of the prompts, each (P, L), padded on the left."""
+    encoded = [policy.tokenizer.encode(prompt) for prompt in prompts]
+    width = max(map(len, encoded))
+    ids = torch.full((len(prompts), width), policy.pad_id)  # (P, L)
+    mask = torch.zeros_like(ids)  # (P, L)
+    for row, tokens in enumerate(encoded):
+        ids[row, width - len(tokens) :] = torch.tensor(tokens)
+        mask[row, width - len(tokens) :] = 1
+    return ids.to(policy.device), mask.to(policy.device)
+
+
+def decode(policy: Policy, tokens: Tensor, mask: Tensor) -> list[str]:
+    """The completions as text, without the end token. tokens, mask (B, T) -> B strings."""
+    rows = [row[real.bool()].tolist() for row, real in zip(tokens, mask, strict=True)]
+    return policy.tokenizer.batch_decode(rows, skip_special_tokens=True)
+
+
+# ---------------------------------------------------------------- scoring
+
+
+def completion_states(
+    model: nn.Module, prompt_ids: Tensor, prompt_mask: Tensor, tokens: Tensor, mask: Tensor
+) -> Tensor:
+    """The last hidden state at each s_t, the state from which token y_t was drawn.
+
+    prompt_ids, prompt_mask (b, L) padded left; tokens, mask (b, T) padded right -> (N, hidden), row
+    by row for the N tokens where mask is 1.
+
+    Each row is moved to the left edge, so that all its padding stands on the right. There causal
+    attention never looks, and the model runs without an attention mask, which is quicker.
+    """
+    ids = torch.cat([prompt_ids, tokens], dim=1)  # (b, L + T)
+    pads = (prompt_mask == 0).sum(dim=1, keepdim=True)  # (b, 1)
+    lengths = mask.sum(dim=1, keepdim=True)  # (b, 1)
+    width = int((prompt_ids.shape[1] - pads + lengths).max())
+    source = torch.arange(width, device=ids.device) + pads  # (b, width)
+    ids = ids.gather(1, source.clamp_max(ids.shape[1] - 1))  # (b, width)
+    body = model.get_base_model().model  # the transformer without its head
+    hidden = body(input_ids=ids, use_cache=False).last_hidden_state  # (b, width, hidden)
+    before = prompt_ids.shape[1] - 1 - pads + torch.arange(tokens.shape[1], device=ids.device)
+    row = torch.arange(len(ids), device=ids.device)[:, None].expand_as(before)  # (b, T)
+    real = mask.bool()
+    return hidden[row[real], before[real]]  # (N, hidden): the state one place before each token
+
+
+def score(
+    policy: Policy,
+    prompt_ids: Tensor,
+    prompt_mask: Tensor,
+    tokens: Tensor,
+    mask: Tensor,
+    phi: Tensor,
+    *,
+    arm: str,
+    form: str,
+    temperature: float,
+    chunk_tokens: int,
+) -> TokenTerms:
+    """The TokenTerms of every sampled token, with gradients into the adapter.
+
+    prompt_ids, prompt_mask (b, L); tokens, mask (b, T); phi (b,) -> fields of (b, T), 0 on padding.
+    `chunk_tokens` tokens go through the head at a time; the result does not depend on it.
+    """
+    batch = (prompt_ids, prompt_mask, tokens, mask)
+    ref_state = None
+    if form != "none":
+        with reference_weights(policy) as reference:
+            ref_state = completion_states(reference, *batch)  # (N, hidden), N sampled tokens
+    state = completion_states(policy.model, *batch)  # (N, hidden)
+    head = policy.model.get_output_embeddings()
+
+    def terms_of(state: Tensor, ref_state: Tensor | None, token: Tensor, token_phi: Tensor):
+        logits = head(state) / temperature  # (n, V)
+        with torch.no_grad():
+            ref_logits = None if ref_state is None else head(ref_state) / temperature  # (n, V)
+        return token_terms(logits, ref_logits, token, token_phi, arm, form)
+
+    real = mask.bool()
+    token = tokens[real]  # (N,)
+    token_phi = phi[:, None].expand_as(tokens)[real]  # (N,)
+    chunks = [
+        checkpoint(
+            terms_of,
+            state[i : i + chunk_tokens],
+            None if ref_state is None else ref_state[i : i + chunk_tokens],
+            token[i : i + chunk_tokens],
+            token_phi[i : i + chunk_tokens],
+            use_reentrant=False,
+        )
+        for i in range(0, len(token), chunk_tokens)
+    ]
+    flat = TokenTerms(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))  # fields (N,)
+    return TokenTerms(*(x.new_zeros(tokens.shape).masked_scatter(real, x) for x in flat))

@@ -1,0 +1,433 @@
+"""RAPO from one command: sample, verify, learn, and show what was learned.
+
+    python rapo_mini.py --steps 200
+
+The loop is two verbs with one record between them:
+
+    rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and the verifier's rewards
+    learn(policy, rollout)     ->  metrics      one step up the objective J of `objective.py`
+
+On the way it writes metrics.jsonl and a state from which a killed run goes on (--resume); at the end
+an adapter in PEFT's format, summary.json, a table of pass@k and curves.png.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from torch import Tensor
+from tqdm import tqdm
+
+from objective import (
+    completion_weights,
+    effective_sample_size,
+    group_advantages,
+    phi_of_reward,
+    token_shares,
+)
+from pass_at_k import Comparison, compare_with_base, draw_report
+from policy import Policy, decode, encode_prompts, load_policy, sampling_weights, score
+from problems import Problem, load_problems, render_prompt
+from sampler import Completions, sample
+from settings import Settings, resolve, resumed, save_config
+from verifier import Verdict, verify
+
+TRAIN_PROBLEMS = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
+GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
+
+# ---------------------------------------------------------------- rollout
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What one step sampled. P prompts, G completions each, B = P * G rows; row p * G + g."""
+
+    problems: list[Problem]  # P
+    prompt_ids: Tensor  # (P, L), padded on the left
+    prompt_mask: Tensor  # (P, L)
+    completions: Completions  # tokens, mask, logp (B, T), ended (B,)
+    texts: list[str]  # B
+    verdicts: list[Verdict]  # B
+    reward: Tensor  # (P, G) float32
+    seconds: dict[str, float]  # {"sample": ..., "verify": ...}
+
+
+def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: int) -> Rollout:
+    """Sample a group for each problem and have it verified.
+
+    All randomness is a function of (settings.seed, step): a resumed run samples what the whole run
+    would have sampled.
+    """
+    began = time.perf_counter()
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+    prompts = [render_prompt(settings.prompt_template, p) for p in problems]
+    prompt_ids, prompt_mask = encode_prompts(policy, prompts)  # (P, L)
+    with sampling_weights(policy) as model:
+        completions = sample(
+            model,
+            prompt_ids,
+            prompt_mask,
+            group_size=settings.group_size,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            end_ids=policy.end_ids,
+            pad_id=policy.pad_id,
+            generator=generator,
+        )
+    sampled = time.perf_counter()
+    texts = decode(policy, completions.tokens, completions.mask)
+    golds = [p.answer for p in problems for _ in range(settings.group_size)]
+    verdicts = [verify(text, gold) for text, gold in zip(texts, golds, strict=True)]
+    reward = torch.tensor([v.reward for v in verdicts]).view(len(problems), -1)  # (P, G)
+    seconds = {"sample": sampled - began, "verify": time.perf_counter() - sampled}
+    return Rollout(problems, prompt_ids, prompt_mask, completions, texts, verdicts, reward, seconds)
+
+
+# ---------------------------------------------------------------- learn
+
+
+def learn(
+    policy: Policy, optimizer: torch.optim.Optimizer, rolled: Rollout, settings: Settings
+) -> dict:
+    """One rollout's gradient updates; the metrics of the step. The README explains each.
+
+    A non-finite loss or gradient changes nothing: "skipped" is then True.
+    """
+    began = time.perf_counter()
+    reward = rolled.reward.to(policy.device)  # (P, G)
+    advantage = group_advantages(reward).flatten()  # (B,)
+    if settings.phi_from == "group":
+        reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
+    phi = phi_of_reward(reward, settings.phi_min).flatten()  # (B,)
+    for update in range(settings.updates):
+        optimizer.zero_grad()
+        metrics = backward(policy, rolled, advantage, phi, settings)
+        norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), settings.max_grad_norm)
+        metrics["grad_norm"] = float(norm)
+        metrics["skipped"] = not bool(
+            torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
+        )
+        if update == 0:  # before any update pi_theta is pi_old: here the two must agree
+            parity = {key: metrics[key] for key in ("parity_mean", "parity_max")}
+        if metrics["skipped"]:
+            break
+        optimizer.step()
+    seconds = {f"seconds_{part}": s for part, s in rolled.seconds.items()}
+    seconds["seconds_learn"] = time.perf_counter() - began
+    tokens = int(rolled.completions.mask.sum())
+    speed = {"tokens": tokens, "tokens_per_second": tokens / sum(seconds.values())}
+    return {**rollout_metrics(rolled), **metrics, **parity, **speed, **seconds}
+
+
+def backward(
+    policy: Policy, rolled: Rollout, advantage: Tensor, phi: Tensor, settings: Settings
+) -> dict:
+    """Accumulate the gradient of the step's loss, micro-batch by micro-batch; sums over the step.
+
+    Rows are taken in order of length, so that a micro-batch holds little padding. Every sum is
+    weighted by the whole step's numbers: the cut changes nothing but the memory.
+    """
+    done = rolled.completions
+    rows = torch.argsort(done.mask.sum(dim=1), stable=True)  # (B,)
+    sums: Counter = Counter()
+    log_u, masks, gaps = [], [], []
+    for part in rows.split(settings.micro_batch):  # (b,)
+        longest = int(done.mask[part].sum(dim=1).max())
+        tokens, mask, logp_old = (x[part, :longest] for x in done[:3])  # (b, T)
+        prompt = part // settings.group_size  # (b,) the prompt of each row
+        terms = score(
+            policy,
+            rolled.prompt_ids[prompt],
+            rolled.prompt_mask[prompt],
+            tokens,
+            mask,
+            phi[part],
+            arm=settings.arm,
+            form=settings.kl_form,
+            temperature=settings.temperature,
+            chunk_tokens=settings.chunk_tokens,
+        )
+        shares, clipped = token_shares(
+            terms,
+            logp_old,
+            advantage[part],
+            mask,
+            alpha=settings.alpha,
+            beta=settings.beta,
+            clip_eps=settings.clip_eps,
+            completions=len(rows),
+        )
+        shares.sum().backward()
+        weight = completion_weights(mask, len(rows))  # (b, T)
+        sums["loss"] += float(shares.detach().sum())
+        sums["kl"] += float((weight * terms.kl.detach()).sum())
+        sums["entropy"] += float((weight * terms.entropy.detach()).sum())
+        sums["clip_fraction"] += float((weight * clipped).sum())
+        real = mask.bool()
+        log_u.append(terms.log_u[real])
+        masks.append(mask[real])
+        gaps.append((terms.logp.detach() - logp_old)[real].abs())
+    gap, log_u, real = torch.cat(gaps), torch.cat(log_u), torch.cat(masks)  # (N,)
+    return {
+        **sums,
+        "parity_mean": float(gap.mean()),
+        "parity_max": float(gap.max()),
+        "largest_u": float(log_u.max().exp()),
+        "effective_sample_size": effective_sample_size(log_u, real),
+    }
+
+
+def rollout_metrics(rolled: Rollout) -> dict:
+    """What can be said of a rollout before anything is learned from it."""
+    reward, mask = rolled.reward, rolled.completions.mask
+    mixed = (reward.std(dim=1, correction=0) > 0).float()  # (P,) groups with an advantage
+    return {
+        "reward": float(reward.mean()),
+        "solved_prompts": float((reward.sum(dim=1) > 0).float().mean()),
+        "groups_with_signal": float(mixed.mean()),
+        "completion_tokens": float(mask.sum(dim=1).float().mean()),
+        "ended": float(rolled.completions.ended.float().mean()),
+        "reasons": dict(sorted(Counter(v.reason for v in rolled.verdicts).items())),
+    }
+
+
+# ---------------------------------------------------------------- the run: state, loop, report
+
+
+class Run:
+    """A training run in a folder: its policy, its optimizer, and how far it has come."""
+
+    def __init__(self, settings: Settings):
+
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.settings, self.out = settings, Path(settings.out)
+        self.problems = load_problems(
+            settings.data, "train", TRAIN_PROBLEMS, settings.seed, "--data"
+        )
+        self.policy = load_policy(
+            settings.model,
+            quant=settings.quant,
+            lora_r=settings.lora_r,
+            lora_alpha=settings.lora_alpha,
+            adapter=settings.adapter,
+            seed=settings.seed,
+        )
+        self.optimizer = torch.optim.AdamW(
+            self.policy.trainable(), lr=settings.lr, weight_decay=0.0
+        )
+        self.step, self.seconds = 0, Counter()
+
+    def problems_of(self, step: int) -> list:
+        """The P problems of a step: the data in an order shuffled anew in each epoch."""
+        P, picked = self.settings.prompts, []
+        for position in range(step * P, (step + 1) * P):
+            epoch, index = divmod(position, len(self.problems))
+            order = list(range(len(self.problems)))
+            random.Random(f"{self.settings.seed}-{epoch}").shuffle(order)
+            picked.append(self.problems[order[index]])
+        return picked
+
+    def train_step(self) -> dict:
+        """One rollout and what is learned from it; the line for metrics.jsonl."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * min(1.0, (self.step + 1) / 10)
+        rolled = rollout(self.policy, self.problems_of(self.step), self.settings, self.step)
+        metrics = {"step": self.step, **learn(self.policy, self.optimizer, rolled, self.settings)}
+        for part in ("sample", "verify", "learn"):
+            self.seconds[part] += metrics[f"seconds_{part}"]
+        self.step += 1
+        self.last = rolled
+        return metrics
+
+    def save(self) -> None:
+        """Write the state from which --resume goes on; a kill at any moment leaves a whole one."""
+        state = {
+            "adapter": {
+                n: p.data for n, p in self.policy.model.named_parameters() if p.requires_grad
+            },
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": dict(self.seconds),
+        }
+        part = self.out / "state.pt.part"
+        torch.save(state, part)
+        os.replace(part, self.out / "state.pt")
+
+    def restore(self) -> None:
+        """Go back to the last saved state; metrics.jsonl is cut to what that state has seen."""
+        path = self.out / "state.pt"
+        if path.exists():  # else it was killed before the first save, and begins again
+            state = torch.load(path, map_location=self.policy.device, weights_only=True)
+            parameters = dict(self.policy.model.named_parameters())
+            for name, value in state["adapter"].items():
+                parameters[name].data.copy_(value)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = state["step"], Counter(state["seconds"])
+        log = self.out / "metrics.jsonl"
+        lines = log.read_text().splitlines()[: self.step] if log.exists() else []
+        part = self.out / "metrics.jsonl.part"
+        part.write_text("".join(line + "\n" for line in lines))
+        os.replace(part, log)
+
+    def save_adapter(self) -> None:
+        """The adapter in PEFT's own format, in out/adapter."""
+        part, final = self.out / "adapter.part", self.out / "adapter"
+        shutil.rmtree(part, ignore_errors=True)
+        self.policy.model.save_pretrained(part)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(part, final)
+
+
+def train(run: Run) -> str:
+    """Steps until the settings' number is reached; returns why it stopped, "" when it is done.
+
+    Ctrl-C lets the current step finish, saves, and returns; a second Ctrl-C stops at once.
+    """
+    settings, skipped, asked = run.settings, 0, []
+    before = signal.signal(signal.SIGINT, lambda *_: stop_after_this_step(asked))
+    log = (run.out / "metrics.jsonl").open("a")
+    bar = tqdm(total=settings.steps, initial=run.step, desc=settings.arm, unit="step")
+    try:
+        while run.step < settings.steps:
+            metrics = run.train_step()
+            log.write(json.dumps(metrics) + "\n")
+            log.flush()
+            bar.update()
+            bar.set_postfix_str(
+                f"reward {metrics['reward']:.3f}, H {metrics['entropy']:.3f}, "
+                f"KL {metrics['kl']:.3f}, {metrics['tokens_per_second']:.0f} tok/s"
+            )
+            if settings.show_every and run.step % settings.show_every == 1:
+                bar.write(show(run.last, run.step - 1))
+            skipped = skipped + 1 if metrics["skipped"] else 0
+            if skipped:
+                bar.write(
+                    f"step {run.step - 1}: loss {metrics['loss']}, gradient norm "
+                    f"{metrics['grad_norm']}: not finite, so this step changed nothing"
+                )
+            if skipped == GIVE_UP_AFTER:
+                run.save()
+                return f"{skipped} steps in a row had no finite gradient: try a lower --lr"
+            if run.step % settings.save_every == 0 or run.step == settings.steps or asked:
+                run.save()
+            if asked:
+                return f"stopped at step {run.step} by Ctrl-C"
+    finally:
+        signal.signal(signal.SIGINT, before)
+        bar.close()
+        log.close()
+    return ""
+
+
+def stop_after_this_step(asked: list) -> None:
+    """What Ctrl-C does while training: note it the first time, interrupt the second."""
+    if asked:
+        raise KeyboardInterrupt
+    asked.append(True)
+    tqdm.write("Ctrl-C: finishing this step, then saving and reporting (again: stop at once)")
+
+
+def show(rolled: Rollout, step: int, count: int = 4) -> str:
+    """A few sampled completions with their verdicts, the right ones first."""
+    order = sorted(range(len(rolled.texts)), key=lambda i: -rolled.verdicts[i].reward)
+    picked = order[: count // 2] + order[-(count - count // 2) :]
+    lines = [f"step {step}, {count} of {len(order)} completions:"]
+    for i in picked:
+        problem = rolled.problems[i // (len(order) // len(rolled.problems))]
+        text = " ".join(rolled.texts[i].split())
+        shown = text if len(text) <= 160 else text[:70] + " ... " + text[-85:]
+        lines.append(f"  {rolled.verdicts[i].reason:>11} | gold {problem.answer} | {shown}")
+    return "\n".join(lines)
+
+
+def report(run: Run) -> None:
+    """Measure base and trained pass@k, print the table, write summary.json and curves.png."""
+    settings = run.settings
+    run.save_adapter()
+    metrics = [json.loads(line) for line in (run.out / "metrics.jsonl").read_text().splitlines()]
+    comparison, began = None, time.perf_counter()
+    if settings.eval_problems:
+        problems = load_problems(
+            settings.eval_data, "test", settings.eval_problems, settings.seed, "--eval-data"
+        )
+        comparison = compare_with_base(
+            run.policy,
+            problems,
+            samples=settings.eval_samples,
+            template=settings.prompt_template,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed,
+        )
+        print(comparison.table())
+    seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
+    summary = {
+        "settings": asdict(settings),
+        "steps_done": run.step,
+        "seconds": {part: round(s, 1) for part, s in seconds.items()},
+        "last_step": metrics[-1] if metrics else None,
+        "evaluation": comparison and comparison.as_json(),
+    }
+    part = run.out / "summary.json.part"
+    part.write_text(json.dumps(summary, indent=1) + "\n")
+    os.replace(part, run.out / "summary.json")
+    draw_report(metrics, comparison, settings.arm, run.out / "curves.png")
+    spent = ", ".join(f"{part} {s:.0f} s" for part, s in seconds.items())
+    print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
+
+
+def start(given: Settings) -> Run:
+    """A new run in a new folder, or the one that --resume names; says on screen which."""
+    if given.resume:
+        settings = resumed(given)
+        sentence = f"going on with {given.resume}: {settings.model}"
+    else:
+        settings, sentence = resolve(given)
+    print(sentence)
+    print(
+        f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
+        f"{settings.beta:g}, phi_min {settings.phi_min:g}; seed {settings.seed}"
+    )
+    run = Run(settings)
+    if given.resume:
+        run.restore()
+        print(f"state: {run.step} steps done, {settings.steps} wanted")
+    elif (run.out / "config.json").exists():
+        raise ValueError(f"{run.out} already holds a run: --resume {run.out}, or another --out")
+    run.out.mkdir(parents=True, exist_ok=True)
+    save_config(settings, run.out)
+    print(
+        f"data: {len(run.problems)} problems; a step is {settings.prompts} prompts x "
+        f"{settings.group_size} completions; run folder: {run.out}"
+    )
+    return run
+
+
+def main(given: Settings) -> int:
+    """Train, report; the exit status (0 done or stopped by Ctrl-C, 1 gave up, 2 bad input)."""
+    try:
+        run = start(given)
+    except ValueError as error:
+        print(f"rapo_mini: {error}", file=sys.stderr)
+        return 2
+    reason = train(run)
+    if reason:
+        print(f"{reason}; go on with: python rapo_mini.py --resume {run.out}")
+    report(run)
+    return 1 if reason.endswith("--lr") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Settings, description=Settings.__doc__)))

@@ -1,0 +1,186 @@
+"""Every choice of a run: one frozen dataclass, its defaults by model and arm, its checks.
+
+The command line, config.json, the README's table and the notebooks all come from `Settings`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from objective import kl_form
+from policy import choose_model, is_bundled
+from problems import Problem, render_prompt
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Train a language model with RAPO (or GRPO, reverse-kl, no-kl) and compare it with its base.
+
+    Values left at None are chosen from the model and the arm, and written to config.json.
+    """
+
+    steps: int = 200
+    """Training steps; each samples, verifies and updates once."""
+    model: str = "auto"
+    """Folder or Hugging Face id. auto: Qwen/Qwen2.5-3B with a CUDA GPU, else the bundled base."""
+    quant: Literal["auto", "nf4", "none"] = "auto"
+    """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
+    adapter: str | None = None
+    """Start from this LoRA adapter instead of a new one."""
+    arm: Literal["rapo", "grpo", "reverse-kl", "no-kl"] = "rapo"
+    """rapo: reweighted forward KL; grpo: k3 to the reference; reverse-kl: exact; no-kl: neither."""
+    kl_form: Literal["auto", "exact", "sampled"] = "auto"
+    """KL over the whole vocabulary or at the sampled token. auto: exact; for grpo sampled."""
+    alpha: float | None = None
+    """Weight of the KL. None: the arm's own, see the README."""
+    beta: float | None = None
+    """Weight of the entropy (nats). None: the arm's own."""
+    phi_min: float | None = None
+    """Power of the reference where the reward is 0 (rapo): 1 keeps it as it is, 0 makes it uniform."""
+    phi_from: Literal["completion", "group"] = "completion"
+    """phi follows each completion's reward, or its group's mean reward."""
+    clip_eps: float = 0.2
+    """The ratio rho is clipped to 1 -/+ this."""
+    updates: int = 1
+    """Gradient updates on each rollout (GRPO's mu)."""
+    prompts: int = 8
+    """Prompts per step (P)."""
+    group_size: int = 16
+    """Completions per prompt (G)."""
+    temperature: float = 1.0
+    """Sampling temperature, in training and in pass@k."""
+    max_new_tokens: int | None = None
+    """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
+    lr: float | None = None
+    """AdamW's learning rate, constant after 10 steps of warm-up. None: 2e-3 on the bundled base, else 2e-5."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+    lora_r: int = 16
+    """Rank of LoRA, on all linear layers."""
+    lora_alpha: int = 32
+    """LoRA's scale is lora_alpha / lora_r."""
+    micro_batch: int | None = None
+    """Completions learned from at a time; changes memory, not results. None: 32 on the CPU, 4 on a GPU."""
+    chunk_tokens: int = 1024
+    """Tokens whose logits exist at once while learning; changes memory, not results."""
+    data: str = "puzzles"
+    """Training problems: puzzles, or a JSONL file with problem and answer."""
+    eval_data: str | None = None
+    """Problems for pass@k: puzzles, or a JSONL file. None: as --data, held-out puzzles."""
+    eval_problems: int = 192
+    """How many problems pass@k is measured on; 0 skips it."""
+    eval_samples: int = 64
+    """Completions per problem for pass@k (n)."""
+    prompt_template: str | None = None
+    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    seed: int = 0
+    """Of the adapter, the data order and the sampling."""
+    threads: int = 0
+    """CPU threads; 0: PyTorch's choice."""
+    show_every: int = 50
+    """Show some sampled completions every so many steps; 0: never."""
+    save_every: int = 20
+    """Save the state for --resume every so many steps."""
+    out: str | None = None
+    """Folder of the run. None: runs/<time>-<arm>."""
+    resume: str | None = None
+    """Go on with the run in this folder; only --steps may be changed."""
+
+
+# KL weight, entropy weight and phi_min of each arm on the bundled base: see docs/results.md.
+ARM_DEFAULTS = {
+    "rapo": {"alpha": 0.1, "beta": 0.0, "phi_min": 0.5},
+    "grpo": {"alpha": 0.1, "beta": 0.0, "phi_min": 1.0},
+    "reverse-kl": {"alpha": 0.1, "beta": 0.0, "phi_min": 1.0},
+    "no-kl": {"alpha": 0.0, "beta": 0.0, "phi_min": 1.0},
+}
+
+
+def resolve(settings: Settings) -> tuple[Settings, str]:
+    """The settings with every None and "auto" decided, and the sentence that says how.
+
+    Raises ValueError, naming the value and the flag, for settings that make no sense.
+    """
+    model, quant, why = choose_model(settings.model, settings.quant)
+    bundled, gpu = is_bundled(model), why.startswith("a CUDA")
+    form = kl_form(settings.arm, settings.kl_form)
+    chosen = {
+        **ARM_DEFAULTS[settings.arm],
+        "max_new_tokens": 72 if bundled else 1024,
+        "lr": 2e-3 if bundled else 2e-5,
+        "micro_batch": 4 if gpu else 32,
+        "eval_data": settings.data,
+        "prompt_template": "plain" if bundled else "qwen-boxed",
+        "out": f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.arm}",
+    }
+    left_open = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
+    settings = replace(settings, model=model, quant=quant, kl_form=form, **left_open)
+    check(settings)
+    name = "the bundled base" if bundled else model
+    return settings, f"model: {name}, quantisation {quant} ({why})"
+
+
+def check(settings: Settings) -> None:
+    """Raise ValueError for the first setting that is out of its range."""
+    at_least = {"steps": 1, "updates": 1, "prompts": 1, "max_new_tokens": 1, "lora_r": 1}
+    at_least |= {"group_size": 2, "micro_batch": 1, "chunk_tokens": 1, "save_every": 1, "alpha": 0}
+    at_least |= {"beta": 0, "eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
+    for name, least in at_least.items():
+        if not getattr(settings, name) >= least:
+            raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")
+    for name in ("temperature", "lr", "clip_eps", "max_grad_norm"):
+        if not 0 < getattr(settings, name) < float("inf"):
+            raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
+    if not 0 <= settings.phi_min <= 1:
+        raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
+    if settings.arm != "rapo" and settings.phi_min != 1:
+        raise ValueError(f"--phi-min {settings.phi_min} has a meaning for --arm rapo only")
+    if settings.arm == "no-kl" and settings.alpha:
+        raise ValueError(f"--alpha {settings.alpha} has no meaning for --arm no-kl: it has no KL")
+    render_prompt(settings.prompt_template, Problem("", ""))
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+# ---------------------------------------------------------------- config.json
+
+
+def save_config(settings: Settings, out: Path) -> None:
+    (out / "config.json").write_text(json.dumps(asdict(settings), indent=1) + "\n")
+
+
+def load_config(out: Path) -> Settings:
+    """The settings of the run in a folder. Raises ValueError if there is none."""
+    path = out / "config.json"
+    try:
+        saved = json.loads(path.read_text())
+        return Settings(**saved)
+    except OSError as error:
+        raise ValueError(f"{out} holds no run: {path} could not be read (--resume)") from error
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not the settings of a run: {error} (--resume)") from error
+
+
+def resumed(given: Settings) -> Settings:
+    """The saved settings of the run named by --resume, with the new number of steps.
+
+    Raises ValueError for any other flag given beside it: it would be another run.
+    """
+    saved = load_config(Path(given.resume))
+    for field in fields(Settings):
+        value = getattr(given, field.name)
+        if field.name in ("steps", "resume") or value == field.default:
+            continue
+        if value != getattr(saved, field.name):
+            raise ValueError(
+                f"{flag(field.name)} {value} differs from the {getattr(saved, field.name)} that the run "
+                f"in {given.resume} was started with: a resumed run keeps its settings but --steps"
+            )
+    return replace(saved, steps=given.steps, out=given.resume)

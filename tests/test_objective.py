@@ -1,0 +1,296 @@
+"""objective.py against the enumerated truth.
+
+The oracle is a toy policy whose completions can all be listed: V = 5 tokens, T = 3 steps, a table of
+logits for each of the 1 + 5 + 25 states. Whatever an estimator promises as a mean over samples is
+here a finite sum over all 125 completions, and its gradient is taken by autograd on that sum.
+"""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+import objective as o
+
+V, T = 5, 3
+COMPLETIONS = list(itertools.product(range(V), repeat=T))
+
+
+class Oracle:
+    """Two tabular policies over the same states, in float64."""
+
+    def __init__(self, seed: int = 0):
+        generator = torch.Generator().manual_seed(seed)
+        states = [prefix for n in range(T) for prefix in itertools.product(range(V), repeat=n)]
+        self.index = {prefix: i for i, prefix in enumerate(states)}
+        shape = len(states), V
+        self.theta = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        self.ref_logp = torch.randn(shape, generator=generator, dtype=torch.float64).log_softmax(-1)
+        # the states each completion passes through, and the tokens it takes there
+        self.state = torch.tensor([[self.index[y[:t]] for t in range(T)] for y in COMPLETIONS])
+        self.token = torch.tensor(COMPLETIONS)  # (125, T)
+
+    def logp(self):
+        return self.theta.log_softmax(-1)  # (states, V)
+
+    def probability(self):
+        """Of each completion under the policy, without gradient: y ~ pi_old = pi_theta."""
+        logp = self.logp().detach()
+        return logp[self.state, self.token].sum(dim=1).exp()  # (125,)
+
+    def visits(self):
+        """How often the policy is at each state, without gradient: (states,)."""
+        visits = torch.zeros(len(self.theta), dtype=torch.float64)
+        for t in range(T):
+            visits.index_add_(0, self.state[:, t], self.probability())
+        return visits
+
+    def expected_gradient(self, estimator, ref_logp):
+        """E_y[ sum_t grad k(log pi(y_t|s_t), log ref(y_t|s_t)) ], by summing over all completions."""
+        k = estimator(self.logp()[self.state, self.token], ref_logp[self.state, self.token])
+        loss = (self.probability()[:, None] * k).sum()
+        return loss.detach(), torch.autograd.grad(loss, self.theta)[0]
+
+    def gradient_at_visited_states(self, divergence):
+        """The gradient of sum_s visits(s) * divergence(s): what a per-state KL is as a loss."""
+        loss = (self.visits() * divergence).sum()
+        return loss.detach(), torch.autograd.grad(loss, self.theta)[0]
+
+
+@pytest.fixture
+def oracle():
+    return Oracle()
+
+
+def close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-12)
+
+
+def test_probabilities_sum_to_one(oracle):
+    close(oracle.probability().sum(), torch.tensor(1.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("estimator", [o.k1, o.k3])
+def test_k1_and_k3_have_the_reverse_kls_value(oracle, estimator):
+    value, _ = oracle.expected_gradient(estimator, oracle.ref_logp)
+    truth, _ = oracle.gradient_at_visited_states(o.exact_reverse_kl(oracle.logp(), oracle.ref_logp))
+    close(value, truth)
+
+
+def test_k1_differentiated_teaches_nothing(oracle):
+    _, gradient = oracle.expected_gradient(o.k1, oracle.ref_logp)
+    close(gradient, torch.zeros_like(gradient))
+
+
+def test_k2_has_the_reverse_kls_gradient(oracle):
+    _, gradient = oracle.expected_gradient(o.k2, oracle.ref_logp)
+    _, truth = oracle.gradient_at_visited_states(o.exact_reverse_kl(oracle.logp(), oracle.ref_logp))
+    close(gradient, truth)
+
+
+def test_k3_has_the_forward_kls_gradient(oracle):
+    """The surprise: GRPO's "reverse KL" pulls like the forward one."""
+    _, gradient = oracle.expected_gradient(o.k3, oracle.ref_logp)
+    _, truth = oracle.gradient_at_visited_states(o.exact_forward_kl(oracle.logp(), oracle.ref_logp))
+    close(gradient, truth)
+
+
+@pytest.mark.parametrize("phi", [1.0, 0.5, 0.0])
+def test_k_rapo_has_the_forward_kls_value_and_its_own_gradient(oracle, phi):
+    """The other surprise: the gradient is -E_ref^[log u * grad log pi], not the forward KL's."""
+    ref = o.reweight(oracle.ref_logp, torch.tensor(phi))
+    value, gradient = oracle.expected_gradient(o.k_rapo, ref)
+    truth, forward = oracle.gradient_at_visited_states(o.exact_forward_kl(oracle.logp(), ref))
+    close(value, truth)
+    log_u = (ref - oracle.logp()).detach()
+    _, claimed = oracle.gradient_at_visited_states(
+        -(ref.exp() * log_u * oracle.logp()).sum(dim=-1)
+    )
+    close(gradient, claimed)
+    assert torch.nn.functional.cosine_similarity(gradient.ravel(), forward.ravel(), dim=0) < 0.99
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_exact_kl_gradient_on_the_logits(oracle, direction):
+    """Forward: pi - ref. Reverse: pi * (log pi/ref - D(pi || ref)). Written out by hand."""
+    logp, ref = oracle.logp(), oracle.ref_logp
+    kl = getattr(o, f"exact_{direction}_kl")(logp, ref)
+    gradient = torch.autograd.grad(kl.sum(), oracle.theta)[0]
+    pi = logp.detach().exp()
+    by_hand = {
+        "forward": pi - ref.exp(),
+        "reverse": pi * (logp.detach() - ref - kl.detach()[:, None]),
+    }
+    close(gradient, by_hand[direction])
+
+
+def test_entropy_is_that_of_the_enumerated_completions(oracle):
+    """Sum over visited states of H(state) = entropy of the distribution over completions."""
+    p = oracle.probability()
+    close((oracle.visits() * o.entropy(oracle.logp().detach())).sum(), -(p * p.log()).sum())
+
+
+def test_policy_gradient_is_that_of_the_expected_reward(oracle):
+    """With rho = 1 the surrogate's gradient is the gradient of E[reward - mean], by enumeration."""
+    reward = torch.rand(len(COMPLETIONS), dtype=torch.float64, generator=torch.manual_seed(1))
+    advantage = reward - (oracle.probability() * reward).sum()
+    logp = oracle.logp()[oracle.state, oracle.token]  # (125, T)
+    value, clipped = o.clipped_surrogate(logp, logp.detach(), advantage[:, None], 0.2)
+    surrogate = torch.autograd.grad((oracle.probability()[:, None] * value).sum(), oracle.theta)[0]
+    expected_reward = (oracle.logp()[oracle.state, oracle.token].sum(dim=1).exp() * reward).sum()
+    close(surrogate, torch.autograd.grad(expected_reward, oracle.theta)[0])
+    assert not clipped.any()
+
+
+@pytest.mark.parametrize(
+    ("advantage", "rho", "value", "gradient"),
+    [(1, 1.5, 1.2, 0), (1, 0.5, 0.5, 0.5), (-1, 0.5, -0.8, 0), (-1, 1.5, -1.5, -1.5)],
+)
+def test_clipping_acts_only_where_it_lowers_the_objective(advantage, rho, value, gradient):
+    logp = torch.tensor([[rho]]).log().requires_grad_()
+    got, clipped = o.clipped_surrogate(logp, torch.zeros(1, 1), torch.tensor([[advantage]]), 0.2)
+    got.sum().backward()
+    assert got.item() == pytest.approx(value)
+    assert logp.grad.item() == pytest.approx(gradient)
+    assert clipped.item() == (gradient == 0)
+
+
+def test_advantages_have_mean_zero_and_variance_one_in_each_group():
+    reward = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
+    advantage = o.group_advantages(reward)
+    torch.testing.assert_close(advantage.mean(dim=1), torch.zeros(3))
+    torch.testing.assert_close(advantage.square().mean(dim=1), torch.tensor([1.0, 1.0, 0.0]))
+    assert advantage[1, 3] == pytest.approx(3**0.5)
+
+
+def test_the_reweighted_reference_is_a_temperature():
+    logits = torch.randn(4, 7, generator=torch.manual_seed(0))
+    ref = logits.log_softmax(-1)
+    for phi in (0.25, 0.5, 1.0):
+        close(o.reweight(ref, torch.full((4, 1), phi)), (logits * phi).log_softmax(-1))
+    close(o.reweight(ref, torch.zeros(4, 1)).exp(), torch.full((4, 7), 1 / 7))
+
+
+def test_phi_rises_from_phi_min_to_one():
+    close(o.phi_of_reward(torch.tensor([0.0, 0.5, 1.0]), 0.4), torch.tensor([0.4, 0.7, 1.0]))
+
+
+def step_terms(arm, form, phi, seed=0):
+    """One step's terms on random rows: 4 completions of up to 3 tokens over 7 words."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(12, 7, generator=generator, requires_grad=True)
+    ref_logits = torch.randn(12, 7, generator=generator)
+    token = torch.randint(7, (12,), generator=generator)
+    terms = o.token_terms(logits, ref_logits, token, torch.full((12,), phi), arm, form)
+    return logits, ref_logits, token, o.TokenTerms(*(x.view(4, 3) for x in terms))
+
+
+@pytest.mark.parametrize("arm", list(o.ARMS))
+def test_each_arm_uses_its_own_kl(arm):
+    """The KL that reaches the loss, from raw logits, against the formula of the arm's name."""
+    logits, ref_logits, token, terms = step_terms(arm, o.kl_form(arm), phi=0.5)
+    pi, ref = logits.detach().softmax(-1), ref_logits.softmax(-1)
+    flat = (ref_logits * 0.5).softmax(-1)
+    token = token[:, None]
+    w = (ref / pi).gather(1, token)[:, 0]
+    truth = {
+        "rapo": (flat * (flat / pi).log()).sum(-1),
+        "grpo": w - 1 - w.log(),
+        "reverse-kl": (pi * (pi / ref).log()).sum(-1),
+        "no-kl": torch.zeros(12),
+    }[arm]
+    torch.testing.assert_close(terms.kl.detach().flatten(), truth, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        terms.logp.detach().flatten(), pi.gather(1, token)[:, 0].log(), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("arm", ["grpo", "reverse-kl"])
+def test_no_kl_is_bit_equal_to_any_arm_with_weight_zero(arm):
+    gradients = []
+    for name in (arm, "no-kl"):
+        logits, _, _, terms = step_terms(name, o.kl_form(name), phi=1.0)
+        shares, _ = o.token_shares(
+            terms,
+            terms.logp.detach() + 0.1,
+            torch.tensor([1.0, -1.0, 0.5, -0.5]),
+            torch.ones(4, 3),
+            alpha=0.0,
+            beta=0.0,
+            clip_eps=0.2,
+            completions=4,
+        )
+        shares.sum().backward()
+        gradients.append(logits.grad)
+    assert torch.equal(*gradients)
+
+
+def loss_options():
+    return {"alpha": 0.1, "beta": 0.02, "clip_eps": 0.2, "completions": 4}
+
+
+def test_the_loss_is_the_objective_written_out():
+    """-mean_i mean_t (min(rho A, clip A) - alpha KL + beta H), term by term in plain Python."""
+    _, _, _, terms = step_terms("rapo", "exact", phi=0.5)
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]])
+    advantage, old = torch.tensor([1.0, -1.0, 0.5, 0.0]), terms.logp.detach() - 0.3
+    shares, _ = o.token_shares(terms, old, advantage, mask, **loss_options())
+    total = 0.0
+    for i in range(4):
+        values = []
+        for t in range(int(mask[i].sum())):
+            rho = (terms.logp[i, t] - old[i, t]).exp().item()
+            A = float(advantage[i])
+            g = min(rho * A, max(0.8, min(1.2, rho)) * A)
+            values.append(g - 0.1 * terms.kl[i, t].item() + 0.02 * terms.entropy[i, t].item())
+        total -= sum(values) / len(values) / 4
+    assert shares.sum().item() == pytest.approx(total, rel=1e-5)
+
+
+def test_the_loss_does_not_depend_on_micro_batches_or_padding():
+    _, _, _, terms = step_terms("rapo", "exact", phi=0.5)
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]])
+    advantage, old = torch.tensor([1.0, -1.0, 0.5, 0.0]), terms.logp.detach()
+    whole, _ = o.token_shares(terms, old, advantage, mask, **loss_options())
+    cut = 0.0
+    for rows in ([0, 3], [1], [2]):
+        width = int(mask[rows].sum(dim=1).max())
+        part = o.TokenTerms(*(x[rows, :width] for x in terms))
+        shares, _ = o.token_shares(
+            part, old[rows, :width], advantage[rows], mask[rows, :width], **loss_options()
+        )
+        cut += shares.sum().item()
+    assert cut == pytest.approx(whole.sum().item(), rel=1e-6)
+    assert torch.equal(whole == 0, mask == 0)
+
+
+def test_a_group_without_signal_still_moves_the_policy_in_rapo():
+    """A = 0 for all, yet the flattened reference and the entropy have a gradient."""
+    logits, _, _, terms = step_terms("rapo", "exact", phi=0.5)
+    shares, _ = o.token_shares(
+        terms, terms.logp.detach(), torch.zeros(4), torch.ones(4, 3), **loss_options()
+    )
+    shares.sum().backward()
+    assert logits.grad.abs().sum() > 0.01
+
+
+def test_a_ratio_too_large_for_sixteen_bits_is_computed_in_thirty_two():
+    logits = torch.tensor([[0.0, 30.0]], dtype=torch.float16)
+    terms = o.token_terms(logits, -logits, torch.tensor([0]), torch.ones(1), "rapo", "sampled")
+    assert terms.kl.item() == pytest.approx(29 * math.exp(30), rel=1e-3)  # u log u - u, u = e^30
+
+
+def test_effective_sample_size_counts_what_decides():
+    mask = torch.tensor([[1, 1, 1, 0]])
+    one_rules = torch.tensor([[50.0, 0.0, 0.0, 99.0]])  # the last one is padding
+    assert o.effective_sample_size(one_rules, mask) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("arm", "form", "names"),
+    [("ppo", "auto", "--arm"), ("grpo", "exact", "--kl-form"), ("rapo", "k9", "--kl-form")],
+)
+def test_arms_that_do_not_exist_are_named(arm, form, names):
+    with pytest.raises(ValueError, match=names):
+        o.kl_form(arm, form)
