@@ -13,15 +13,24 @@ samples that chose it, the base would have 0 there by definition.
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
+import tyro
+from tqdm import tqdm
 
-from problems import Problem, render_prompt
+from policy import Policy, decode, encode_prompts, load_policy, reference_weights, sampling_weights
+from problems import Problem, load_problems, render_prompt
+from sampler import sample
+from settings import Settings, resolve
+from verifier import verify
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:
@@ -74,7 +83,7 @@ def powers_of_two(samples: int) -> list[int]:
 
 
 def count_correct(
-    policy,
+    policy: Policy,
     problems: Sequence[Problem],
     *,
     samples: int,
@@ -90,13 +99,6 @@ def count_correct(
 
     adapter_on: the trained policy, or the base under it. rows: completions sampled at once.
     """
-    import torch
-    from tqdm import tqdm
-
-    from policy import decode, encode_prompts, reference_weights, sampling_weights
-    from sampler import sample
-    from verifier import verify
-
     generator = torch.Generator().manual_seed(seed)
     correct = np.zeros(len(problems), dtype=int)
     group = min(samples, rows)
@@ -127,8 +129,12 @@ def count_correct(
     return correct
 
 
-def compare_with_base(policy, problems: list[Problem], *, seed: int, **options) -> Comparison:
+def compare_with_base(
+    policy: Policy, problems: list[Problem], *, seed: int, ks: list[int] | None = None, **options
+) -> Comparison:
     """Sample base (twice) and trained policy on the same problems; options as in `count_correct`."""
+    ks = ks or powers_of_two(options["samples"])
+    pass_at_k(options["samples"], np.zeros(0), max(ks))  # refuse a k above n before sampling
     draws = {"chosen_by": False, "base": False, "trained": True}
     counts = {
         name: count_correct(
@@ -141,7 +147,7 @@ def compare_with_base(policy, problems: list[Problem], *, seed: int, **options) 
         )
         for i, (name, adapter_on) in enumerate(draws.items())
     }
-    return Comparison(problems, options["samples"], **counts)
+    return Comparison(problems, options["samples"], sorted(ks), **counts)
 
 
 # ---------------------------------------------------------------- the comparison
@@ -153,6 +159,7 @@ class Comparison:
 
     problems: list[Problem]
     samples: int  # n, for each of the three
+    ks: list[int]  # the k of pass@k, ascending
     chosen_by: np.ndarray  # the base, first draw: says which problems are Hard
     base: np.ndarray  # the base, fresh draw
     trained: np.ndarray
@@ -189,45 +196,50 @@ class Comparison:
 
     def as_json(self) -> dict:
         """For summary.json: every estimate, and the counts that they were made from."""
+        before, after = self.chosen_by + self.base > 0, self.trained > 0
         return {
             "samples": self.samples,
             "problems": len(self.problems),
             "split_sizes": {name: int(chosen.sum()) for name, chosen in self.splits().items()},
-            "pass_at_k": {str(k): self.estimates(k) for k in powers_of_two(self.samples)},
-            "newly_solved": int(((self.chosen_by + self.base == 0) & (self.trained > 0)).sum()),
-            "no_longer_solved": int(((self.chosen_by + self.base > 0) & (self.trained == 0)).sum()),
+            "pass_at_k": {
+                str(k): {
+                    split: {name: estimate._asdict() for name, estimate in row.items()}
+                    for split, row in self.estimates(k).items()
+                }
+                for k in self.ks
+            },
+            "newly_solved": int((after & ~before).sum()),
+            "no_longer_solved": int((before & ~after).sum()),
             "correct": {
                 name: getattr(self, name).tolist() for name in ("chosen_by", "base", "trained")
             },
         }
 
     def table(self) -> str:
-        """The comparison as text."""
+        """The comparison as text: each split by k, then each kind of problem."""
+        at = {k: self.estimates(k) for k in self.ks}
         lines = []
         for split, chosen in self.splits().items():
             lines.append(
-                f"{split.capitalize()}: {int(chosen.sum())} problems, {self.samples} samples"
+                f"{split.capitalize()}: {int(chosen.sum())} problems, {self.samples} samples each; "
+                "95% intervals over problems"
             )
             if not chosen.any():
                 continue
-            lines.append(f"{'':>9}  {'base':>22}  {'trained':>22}  {'trained - base':>24}")
-            for k in powers_of_two(self.samples):
-                row = self.estimates(k)[split]
-                gap = row["difference"]
+            lines.append(f"{'':>9}  {'base':>22}  {'trained':>22}  {'trained - base':>25}")
+            for k in self.ks:
+                base, trained, gap = at[k][split].values()
                 shown = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-                lines.append(
-                    f"  pass@{k:<3} {row['base']!s:>22}  {row['trained']!s:>22}  {shown:>24}"
-                )
-        kinds = self.by_kind(1)
+                lines.append(f"  pass@{k:<3}{base!s:>23}  {trained!s:>22}  {shown:>25}")
+        few, many = self.ks[0], self.ks[-1]
+        kinds, kinds_at_many = self.by_kind(few), self.by_kind(many)
         if len(kinds) > 1:
-            top = powers_of_two(self.samples)[-1]
-            at_top = self.by_kind(top)
-            lines.append(f"By kind: problems, pass@1 and pass@{top}, base -> trained")
+            lines.append(f"{'By kind':<26}{'problems':>8}{f'pass@{few}':>18}{f'pass@{many}':>18}")
             for kind, (count, base, trained) in kinds.items():
-                _, base_top, trained_top = at_top[kind]
+                _, base_many, trained_many = kinds_at_many[kind]
                 lines.append(
-                    f"  {kind:<20} {count:>4}   {base:.3f} -> {trained:.3f}   "
-                    f"{base_top:.3f} -> {trained_top:.3f}"
+                    f"  {kind:<24}{count:>8}{f'{base:.3f} -> {trained:.3f}':>18}"
+                    f"{f'{base_many:.3f} -> {trained_many:.3f}':>18}"
                 )
         return "\n".join(lines)
 
@@ -282,7 +294,7 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 def draw_pass_at_k(axes, comparison: Comparison, arm: str) -> None:
     """pass@k of base and trained on all problems, with 95% bands, labelled at the curves' ends."""
-    ks = powers_of_two(comparison.samples)
+    ks = comparison.ks
     estimates = [comparison.estimates(k)["full"] for k in ks]
     for name, label in (("base", "base"), ("trained", arm)):
         colour = COLOURS[label]
@@ -305,3 +317,75 @@ def draw_pass_at_k(axes, comparison: Comparison, arm: str) -> None:
     axes.set(
         title=f"pass@k on {len(comparison.problems)} held-out problems", xlabel="k", ylim=(0, 1.02)
     )
+
+
+# ---------------------------------------------------------------- the command
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """pass@k of a base model and of a LoRA adapter on it, on the same problems."""
+
+    adapter: str
+    """Folder of the adapter, in PEFT's format: runs/.../adapter."""
+    model: str = "auto"
+    """The adapter's base. auto: Qwen/Qwen2.5-3B with a CUDA GPU, else the bundled base."""
+    quant: Literal["auto", "nf4", "none"] = "auto"
+    """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
+    data: str = "puzzles"
+    """Problems: puzzles (held out), or a JSONL file with problem and answer."""
+    problems: int = 192
+    """How many problems."""
+    n: int = 64
+    """Completions per problem, for the base twice and for the adapter once."""
+    k: tuple[int, ...] = ()
+    """The k of pass@k; none given: 1, 2, 4, ... up to n."""
+    temperature: float = 1.0
+    """Sampling temperature."""
+    max_new_tokens: int | None = None
+    """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
+    prompt_template: str | None = None
+    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    seed: int = 0
+    """Of the choice of problems and of the sampling."""
+    threads: int = 0
+    """CPU threads; 0: PyTorch's choice."""
+    out: str | None = None
+    """Write the estimates and the counts of right answers to this JSON file."""
+
+
+def main(asked: Evaluation) -> int:
+    """Print the table; the exit status (2: bad input)."""
+    same = ("model", "quant", "adapter", "data", "temperature", "max_new_tokens", "threads")
+    same += ("prompt_template", "seed")
+    try:
+        given = Settings(**{name: getattr(asked, name) for name in same})
+        settings, sentence = resolve(given)
+        for name, least in (("problems", 1), ("n", 1)):
+            if getattr(asked, name) < least:
+                raise ValueError(f"--{name} {getattr(asked, name)} must be at least {least}")
+        problems = load_problems(asked.data, "test", asked.problems, asked.seed, "--data, --problems")
+        print(f"{sentence}; adapter: {asked.adapter}; {len(problems)} problems")
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        comparison = compare_with_base(
+            load_policy(settings.model, quant=settings.quant, adapter=settings.adapter),
+            problems,
+            samples=asked.n,
+            ks=list(asked.k),
+            template=settings.prompt_template,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed,
+        )
+    except ValueError as error:
+        print(f"pass_at_k: {error}", file=sys.stderr)
+        return 2
+    print(comparison.table())
+    if asked.out:
+        Path(asked.out).write_text(json.dumps(comparison.as_json(), indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Evaluation, description=Evaluation.__doc__)))

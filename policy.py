@@ -13,6 +13,8 @@ All of this is ours; the paper trains full weights on many GPUs.
 from __future__ import annotations
 
 import contextlib
+import logging
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +93,7 @@ def load_policy(
     CPU) or "none". The new adapter's matrix B is zero, so that the policy starts as the reference.
     Raises ValueError, naming the flag, if the model or the adapter cannot be read.
     """
+    quiet_libraries()
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -124,6 +127,15 @@ def load_policy(
     # packs 4-bit weights into a form without gradients; there nothing has dropout, so train mode is safe.
     peft_model.train(quant == "nf4" and device == "cpu")
     return Policy(peft_model, tokenizer, quant)
+
+
+def quiet_libraries() -> None:
+    """Keep the screen for the run: no bars of single files, no notes that need nothing from a reader."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # "no kernels package": it has its own
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's call
 
 
 def load_tokenizer(model: str):

@@ -31,6 +31,8 @@ from math import gcd
 from pathlib import Path
 from typing import NamedTuple
 
+from verifier import check_gold
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -380,11 +382,15 @@ def read_jsonl(path: Path, flag: str) -> list[Problem]:
         try:
             row = json.loads(line)
             found.append(Problem(str(row["problem"]), str(row["answer"]), str(row.get("kind", ""))))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} line {number}: needs a JSON object with the keys problem and answer, "
                 f"got {line[:60]!r} ({flag})"
             ) from error
+        try:
+            check_gold(found[-1].answer)
+        except ValueError as error:
+            raise ValueError(f"{path} line {number}: {error} ({flag})") from error
     if not found:
         raise ValueError(f"{path} holds no problem ({flag})")
     return found
@@ -397,7 +403,10 @@ def load_problems(data: str, split: str, count: int, seed: int, flag: str) -> li
     looked at.
     """
     if data == "puzzles":
-        return puzzles(split, count, seed)
+        try:
+            return puzzles(split, count, seed)
+        except ValueError as error:
+            raise ValueError(f"{error} ({flag})") from error
     found = read_jsonl(Path(data), flag)
     random.Random(seed).shuffle(found)
     return found[:count]

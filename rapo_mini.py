@@ -36,7 +36,7 @@ from objective import (
     phi_of_reward,
     token_shares,
 )
-from pass_at_k import Comparison, compare_with_base, draw_report
+from pass_at_k import compare_with_base, draw_report
 from policy import Policy, decode, encode_prompts, load_policy, sampling_weights, score
 from problems import Problem, load_problems, render_prompt
 from sampler import Completions, sample
@@ -216,6 +216,11 @@ class Run:
         self.problems = load_problems(
             settings.data, "train", TRAIN_PROBLEMS, settings.seed, "--data"
         )
+        self.eval_problems: list[Problem] = []  # read now: a wrong file is found before training
+        if settings.eval_problems:
+            self.eval_problems = load_problems(
+                settings.eval_data, "test", settings.eval_problems, settings.seed, "--eval-data, --eval-problems"
+            )
         self.policy = load_policy(
             settings.model,
             quant=settings.quant,
@@ -224,20 +229,34 @@ class Run:
             adapter=settings.adapter,
             seed=settings.seed,
         )
+        self.check_lengths()
         self.optimizer = torch.optim.AdamW(
             self.policy.trainable(), lr=settings.lr, weight_decay=0.0
         )
         self.step, self.seconds = 0, Counter()
 
-    def problems_of(self, step: int) -> list:
+    def check_lengths(self) -> None:
+        """Raise ValueError if a prompt and its completion may not fit into the model's context."""
+        context = self.policy.model.config.max_position_embeddings  # tokens
+        prompts = [
+            render_prompt(self.settings.prompt_template, p)
+            for p in self.problems + self.eval_problems
+        ]
+        longest = max(len(self.policy.tokenizer.encode(prompt)) for prompt in prompts)
+        if longest + self.settings.max_new_tokens > context:
+            raise ValueError(
+                f"--max-new-tokens {self.settings.max_new_tokens} after a prompt of {longest} tokens "
+                f"is more than the model's context of {context}: at most {context - longest} fit"
+            )
+
+    def problems_of(self, step: int) -> list[Problem]:
         """The P problems of a step: the data in an order shuffled anew in each epoch."""
-        P, picked = self.settings.prompts, []
-        for position in range(step * P, (step + 1) * P):
-            epoch, index = divmod(position, len(self.problems))
-            order = list(range(len(self.problems)))
+        size, first = len(self.problems), step * self.settings.prompts
+        places = range(first, first + self.settings.prompts)
+        orders = {epoch: list(range(size)) for epoch in {place // size for place in places}}
+        for epoch, order in orders.items():
             random.Random(f"{self.settings.seed}-{epoch}").shuffle(order)
-            picked.append(self.problems[order[index]])
-        return picked
+        return [self.problems[orders[place // size][place % size]] for place in places]
 
     def train_step(self) -> dict:
         """One rollout and what is learned from it; the line for metrics.jsonl."""
@@ -358,13 +377,10 @@ def report(run: Run) -> None:
     run.save_adapter()
     metrics = [json.loads(line) for line in (run.out / "metrics.jsonl").read_text().splitlines()]
     comparison, began = None, time.perf_counter()
-    if settings.eval_problems:
-        problems = load_problems(
-            settings.eval_data, "test", settings.eval_problems, settings.seed, "--eval-data"
-        )
+    if run.eval_problems:
         comparison = compare_with_base(
             run.policy,
-            problems,
+            run.eval_problems,
             samples=settings.eval_samples,
             template=settings.prompt_template,
             max_new_tokens=settings.max_new_tokens,

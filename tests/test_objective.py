@@ -25,7 +25,9 @@ class Oracle:
         states = [prefix for n in range(T) for prefix in itertools.product(range(V), repeat=n)]
         self.index = {prefix: i for i, prefix in enumerate(states)}
         shape = len(states), V
-        self.theta = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        self.theta = torch.randn(
+            shape, generator=generator, dtype=torch.float64, requires_grad=True
+        )
         self.ref_logp = torch.randn(shape, generator=generator, dtype=torch.float64).log_softmax(-1)
         # the states each completion passes through, and the tokens it takes there
         self.state = torch.tensor([[self.index[y[:t]] for t in range(T)] for y in COMPLETIONS])
@@ -104,9 +106,7 @@ def test_k_rapo_has_the_forward_kls_value_and_its_own_gradient(oracle, phi):
     truth, forward = oracle.gradient_at_visited_states(o.exact_forward_kl(oracle.logp(), ref))
     close(value, truth)
     log_u = (ref - oracle.logp()).detach()
-    _, claimed = oracle.gradient_at_visited_states(
-        -(ref.exp() * log_u * oracle.logp()).sum(dim=-1)
-    )
+    _, claimed = oracle.gradient_at_visited_states(-(ref.exp() * log_u * oracle.logp()).sum(dim=-1))
     close(gradient, claimed)
     assert torch.nn.functional.cosine_similarity(gradient.ravel(), forward.ravel(), dim=0) < 0.99
 

@@ -33,7 +33,9 @@ def score(policy, prompts, sampled, *, rows=None, **changed):
     rows = torch.arange(12) if rows is None else rows
     options = {"arm": "rapo", "form": "exact", "temperature": 0.8, "chunk_tokens": 1000} | changed
     ids, mask = (x[rows // 4] for x in prompts)
-    return room.score(policy, ids, mask, sampled.tokens[rows], sampled.mask[rows], PHI[rows], **options)
+    return room.score(
+        policy, ids, mask, sampled.tokens[rows], sampled.mask[rows], PHI[rows], **options
+    )
 
 
 def test_the_trainer_reproduces_the_samplers_log_probs(small_policy, prompts, sampled):
@@ -124,7 +126,11 @@ def test_sampling_weights_are_put_back_after_an_error(small_policy):
 
 
 def test_lora_is_on_every_linear_layer_and_nowhere_else(small_policy):
-    trained = {n.split(".lora_")[0].rsplit(".", 1)[1] for n, p in small_policy.model.named_parameters() if p.requires_grad}
+    trained = {
+        n.split(".lora_")[0].rsplit(".", 1)[1]
+        for n, p in small_policy.model.named_parameters()
+        if p.requires_grad
+    }
     assert trained == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 

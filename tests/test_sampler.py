@@ -14,7 +14,9 @@ def end_and_pad(policy):
     return {"end_ids": policy.end_ids, "pad_id": policy.pad_id}
 
 
-def plain_sample(model, prompt_ids, prompt_mask, noise, end_ids, group_size, max_new_tokens, temperature):
+def plain_sample(
+    model, prompt_ids, prompt_mask, noise, end_ids, group_size, max_new_tokens, temperature
+):
     """Each completion alone, the whole text through the model again for every token."""
     rows = []
     for p in range(len(prompt_ids)):

@@ -1,0 +1,131 @@
+"""pass_at_k.py: the estimator against enumeration, the intervals against what they promise."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pass_at_k import Comparison, bootstrap, count_correct, draw_report, pass_at_k, powers_of_two
+from problems import Problem
+
+
+@pytest.mark.parametrize("n", [1, 4, 7])
+def test_pass_at_k_is_the_share_of_all_subsets_that_hold_a_right_one(n):
+    for c, k in itertools.product(range(n + 1), range(1, n + 1)):
+        right = [1] * c + [0] * (n - c)
+        subsets = [any(some) for some in itertools.combinations(right, k)]
+        assert pass_at_k(n, np.array([c]), k)[0] == pytest.approx(np.mean(subsets))
+
+
+def test_pass_at_k_is_unbiased():
+    """The mean over many draws of n samples is the true 1 - (1-p)^k."""
+    p, n, k = 0.13, 10, 4
+    correct = np.random.default_rng(0).binomial(n, p, size=200_000)
+    assert pass_at_k(n, correct, k).mean() == pytest.approx(1 - (1 - p) ** k, abs=3e-3)
+
+
+@pytest.mark.parametrize("k", [0, 9])
+def test_a_k_without_enough_samples_is_named(k):
+    with pytest.raises(ValueError, match=r"--k"):
+        pass_at_k(8, np.array([1]), k)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = []
+    for i in range(300):
+        estimate = bootstrap(rng.binomial(1, 0.3, size=120).astype(float), resamples=500, seed=i)
+        covered.append(estimate.low <= 0.3 <= estimate.high)
+    assert 0.91 <= np.mean(covered) <= 0.985
+
+
+def test_powers_of_two_end_at_n():
+    assert powers_of_two(64) == [1, 2, 4, 8, 16, 32, 64] and powers_of_two(63)[-1] == 32
+
+
+@pytest.fixture
+def comparison():
+    kinds = ["a", "a", "b", "b"]
+    return Comparison(
+        [Problem(str(i), "0", kind) for i, kind in enumerate(kinds)],
+        4,
+        [1, 2, 4],
+        chosen_by=np.array([4, 2, 0, 0]),
+        base=np.array([4, 1, 1, 0]),
+        trained=np.array([4, 4, 0, 2]),
+    )
+
+
+def test_hard_is_chosen_by_one_draw_and_scored_on_another(comparison):
+    hard = comparison.estimates(1)["hard"]
+    assert hard["base"].mean == pytest.approx(1 / 8), "not 0 by definition"
+    assert hard["trained"].mean == pytest.approx(1 / 4)
+    assert comparison.estimates(1)["easy"]["base"].mean == pytest.approx(5 / 8)
+    assert comparison.estimates(1)["full"]["base"].mean == pytest.approx(3 / 8)
+
+
+def test_differences_are_paired(comparison):
+    gap = comparison.estimates(4)["full"]["difference"]
+    assert gap.mean == pytest.approx((0 + 0 - 1 + 1) / 4)
+    same = Comparison(comparison.problems, 4, [1], *[comparison.base] * 3)
+    gap = same.estimates(1)["full"]["difference"]
+    assert gap.low == gap.high == 0, "the same answers leave no doubt about the difference"
+
+
+def test_the_record_counts_what_was_won_and_lost(comparison):
+    record = comparison.as_json()
+    assert (record["newly_solved"], record["no_longer_solved"]) == (1, 1)
+    assert record["split_sizes"] == {"full": 4, "easy": 2, "hard": 2}
+    assert record["correct"]["trained"] == [4, 4, 0, 2]
+    assert record["pass_at_k"]["1"]["hard"]["base"]["mean"] == pytest.approx(1 / 8)
+
+
+def test_the_table_holds_every_split_k_and_kind(comparison):
+    table = comparison.table()
+    for part in ("Full: 4", "Easy: 2", "Hard: 2", "pass@4", "  a ", "  b ", "0.375 ["):
+        assert part in table, part
+
+
+def test_a_split_without_problems_is_said_not_averaged(comparison):
+    solved = Comparison(comparison.problems, 4, [1], *[np.full(4, 4)] * 3)
+    assert "Hard: 0 problems" in solved.table() and "nan" not in solved.table()
+
+
+def test_counting_does_not_depend_on_how_many_rows_run_at_once(small_policy):
+    """Each problem gets its own samples, also where a group is cut or problems share a batch."""
+    problems = [Problem("1, 2", "5"), Problem("What comes next: 3, 4, 5, 6?", "7")] * 2
+    options = {"samples": 6, "adapter_on": True, "template": "plain", "max_new_tokens": 8}
+    options |= {"temperature": 1.0, "seed": 0}
+    for rows in (4, 12, 100):
+        counted = count_correct(small_policy, problems, rows=rows, **options)
+        assert counted.shape == (4,) and (counted <= 6).all()
+
+
+def test_right_answers_are_counted_for_the_right_problem(small_policy, monkeypatch):
+    """The verifier is told each row's own gold: here it accepts one problem's rows only."""
+    import pass_at_k as room
+
+    problems = [Problem(str(i), f"gold {i}") for i in range(5)]
+    verdict = type("V", (), {"reward": 1.0}), type("V", (), {"reward": 0.0})
+    monkeypatch.setattr(room, "verify", lambda _text, gold: verdict[gold != "gold 3"])
+    counted = count_correct(
+        small_policy,
+        problems,
+        samples=3,
+        adapter_on=False,
+        template="plain",
+        max_new_tokens=4,
+        temperature=1.0,
+        seed=0,
+        rows=7,
+    )
+    assert counted.tolist() == [0, 0, 0, 3, 0]
+
+
+def test_the_picture_is_drawn_with_and_without_an_evaluation(comparison, tmp_path):
+    metrics = [{"step": i, "reward": 0.1 * i, "entropy": 1.0, "kl": 0.2} for i in range(5)]
+    for name, given in (("with", comparison), ("without", None)):
+        path = tmp_path / f"{name}.png"
+        draw_report(metrics, given, "rapo", path)
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 20_000
+    assert not list(tmp_path.glob("*.part"))

@@ -1,0 +1,194 @@
+"""problems.py: the bundled world is what it says, and files are read or refused by name."""
+
+import json
+import random
+from fractions import Fraction
+
+import pytest
+
+from pass_at_k import Problem
+from problems import (
+    RULES,
+    Term,
+    draw_puzzle,
+    load_problems,
+    puzzles,
+    question,
+    render_prompt,
+    split_of,
+    worked_answer,
+)
+from verifier import extract_answer, verify
+
+
+def integers(*values):
+    return [Term(0, v) for v in values]
+
+
+NEXT = {  # puzzles and answers made by hand
+    "common difference": (integers(2, 5, 8, 11), "14"),
+    "common ratio": (integers(3, 6, 12, 24), "48"),
+    "growing difference": (integers(1, 3, 6, 10), "15"),
+    "alternating step": (integers(1, 4, 5, 8), "9"),
+    "cubes plus constant": (integers(3, 10, 29, 66), "127"),
+    "cycle of three": (integers(7, 1, 4, 7), "1"),
+    "double and add": (integers(1, 5, 13, 29), "61"),
+    "sum of two": (integers(3, 4, 7, 11), "18"),
+    "sum of three": (integers(2, 3, 4, 9), "16"),
+}
+
+
+@pytest.mark.parametrize("kind", list(RULES))
+def test_each_rule_gives_the_next_term(kind):
+    terms, answer = NEXT[kind]
+    assert repr(RULES[kind].attempt(terms)[1]) == answer
+
+
+def value(term, x=Fraction(7, 3)):
+    return (term.x * x + term.one) / Fraction(term.over)
+
+
+def follows(kind, t):
+    """Do the values of five terms follow the rule? Said independently of how it is attempted."""
+    d = [b - a for a, b in zip(t, t[1:], strict=False)]
+    return {
+        "common difference": lambda: len(set(d)) == 1,
+        "common ratio": lambda: len({b / a for a, b in zip(t, t[1:], strict=False)}) == 1,
+        "growing difference": lambda: len({b - a for a, b in zip(d, d[1:], strict=False)}) == 1,
+        "alternating step": lambda: d[0] == d[2] and d[1] == d[3],
+        "cycle of three": lambda: t[3] == t[0] and t[4] == t[1],
+        "double and add": lambda: len({b - 2 * a for a, b in zip(t, t[1:], strict=False)}) == 1,
+        "sum of two": lambda: all(t[i] == t[i - 1] + t[i - 2] for i in (2, 3, 4)),
+        "sum of three": lambda: all(t[i] == t[i - 1] + t[i - 2] + t[i - 3] for i in (3, 4)),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", [k for k in RULES if k != "cubes plus constant"])
+def test_drawn_puzzles_follow_their_rule(kind):
+    rng = random.Random(1)
+    for _ in range(100):
+        terms = draw_puzzle(rng, kind, "train")
+        assert follows(kind, [value(t) for t in [*terms, RULES[kind].attempt(terms)[1]]])
+
+
+def test_cubes_plus_constant_is_that():
+    rng = random.Random(1)
+    for _ in range(50):
+        terms = draw_puzzle(rng, "cubes plus constant", "train")
+        fifth = RULES["cubes plus constant"].attempt(terms)[1]
+        scale = Fraction(1, terms[0].over)
+        constants = {value(t) - n**3 * scale for n, t in enumerate([*terms, fifth], start=1)}
+        assert len(constants) == 1
+
+
+def test_no_more_familiar_rule_solves_a_puzzle():
+    rng = random.Random(2)
+    kinds = list(RULES)
+    for kind in kinds:
+        for _ in range(50):
+            terms = draw_puzzle(rng, kind, "train")
+            answer = RULES[kind].attempt(terms)[1]
+            assert all(RULES[k].attempt(terms)[1] != answer for k in kinds[: kinds.index(kind)])
+
+
+def test_a_worked_answer_is_accepted_and_a_slip_is_not():
+    """The whole chain on real texts: unreduced fractions and reordered expressions included."""
+    rng = random.Random(3)
+    unlike_gold = 0
+    for kind in RULES:
+        for _ in range(60):
+            terms = draw_puzzle(rng, kind, "train")
+            gold = RULES[kind].attempt(terms)[1].reduced()
+            right = worked_answer(kind, terms, rng)
+            unlike_gold += extract_answer(right) != gold
+            assert verify(right, gold).reward == 1, (right, gold)
+            wrong = worked_answer(kind, terms, rng, slip=1.0)
+            assert verify(wrong, gold).reward == 0, (wrong, gold)
+    assert unlike_gold > 50, "string comparison must not be enough"
+
+
+def test_every_rule_goes_through_on_every_kind_of_puzzle():
+    """A wrong rule must end in some answer, or a base model could not be taught to try it."""
+    rng = random.Random(4)
+    for kind in RULES:
+        for _ in range(40):
+            terms = draw_puzzle(rng, kind, "train")
+            for tried in RULES:
+                assert extract_answer(worked_answer(tried, terms, rng))
+
+
+def test_splits_are_disjoint_and_reproducible():
+    drawn = {split: puzzles(split, 400, seed=1) for split in ("train", "validation", "test")}
+    drawn |= {split: puzzles(split, 150, seed=1) for split in ("easy", "hard")}
+    texts = {split: {p.problem for p in found} for split, found in drawn.items()}
+    assert all(len(texts[split]) == len(drawn[split]) for split in drawn)
+    for held_out in ("validation", "test", "easy", "hard"):
+        assert not texts["train"] & texts[held_out]
+    assert not texts["validation"] & (texts["test"] | texts["easy"] | texts["hard"])
+    assert not texts["easy"] & texts["hard"]
+    assert puzzles("train", 400, seed=1) == drawn["train"]
+    assert puzzles("train", 400, seed=2) != drawn["train"]
+    assert {RULES[p.kind].tier for p in drawn["easy"]} == {"common"}
+    assert {RULES[p.kind].tier for p in drawn["hard"]} == {"rare", "very rare"}
+
+
+def test_a_puzzle_alone_decides_its_split():
+    rng = random.Random(5)
+    for split in ("train", "validation", "test"):
+        assert split_of(draw_puzzle(rng, "sum of two", split)) == split
+
+
+def test_all_forms_of_terms_occur():
+    texts = " ".join(p.problem + p.answer for p in puzzles("train", 200))
+    assert "/" in texts and "x+" in texts
+
+
+def test_a_hint_names_the_rule():
+    assert question(integers(1, 2), "sum of two") == "What comes next by sum of two: 1, 2?"
+
+
+@pytest.mark.parametrize(
+    ("split", "count", "names"), [("exam", 3, "exam"), ("validation", 100_000, "100000")]
+)
+def test_impossible_splits_are_named(split, count, names):
+    with pytest.raises(ValueError, match=names):
+        puzzles(split, count)
+
+
+def test_a_jsonl_file_is_read(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    rows = [{"problem": f"p{i}", "answer": i, "level": 3} for i in range(5)]
+    path.write_text("\n\n".join(json.dumps(row) for row in rows))
+    found = load_problems(str(path), "train", 3, 0, "--data")
+    assert len(found) == 3 and {p.problem for p in found} <= {f"p{i}" for i in range(5)}
+    assert all(p.answer == p.problem[1:] for p in found)
+    assert found == load_problems(str(path), "train", 3, 0, "--data")
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (None, "could not be read"),
+        ("", "holds no problem"),
+        ('{"problem": "1", "answer": "2"}\n{"question": "1"}', "line 2"),
+        ("[1, 2]", "line 1"),
+        ("not json", "line 1"),
+        ('{"problem": "1", "answer": "((("}', "line 1"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_its_flag(tmp_path, content, names):
+    path = tmp_path / "mine.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=names) as error:
+        load_problems(str(path), "train", 3, 0, "--eval-data")
+    assert "--eval-data" in str(error.value) and str(path) in str(error.value)
+
+
+def test_prompt_templates():
+    problem = Problem("1+{1}?", "2")
+    assert render_prompt("plain", problem) == "1+{1}?\n"
+    assert r"\boxed{}" in render_prompt("qwen-boxed", problem)
+    assert render_prompt("Q: {problem} {}", problem) == "Q: 1+{1}? {}"
+    with pytest.raises(ValueError, match="--prompt-template"):
+        render_prompt("no place for it", problem)

@@ -1,0 +1,389 @@
+"""The loop and the command: what a step does, what a run leaves behind, and that nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+import rapo_mini
+from policy import BUNDLED_BASE
+from settings import Settings, resolve
+
+ROOT = Path(rapo_mini.__file__).parent
+SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "show_every": 0, "threads": 1}
+SMALL |= {"eval_problems": 6, "eval_samples": 4, "save_every": 2}
+TIMES = ("seconds_sample", "seconds_verify", "seconds_learn", "tokens_per_second")
+
+
+def settings_for(out, **changed):
+    return resolve(Settings(**(SMALL | {"out": str(out)} | changed)))[0]
+
+
+def metrics_of(out):
+    """metrics.jsonl without what a clock wrote."""
+    rows = [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+
+
+def command(*args):
+    return [sys.executable, str(ROOT / "rapo_mini.py"), *map(str, args)]
+
+
+def flags(**settings):
+    return [x for k, v in settings.items() for x in ("--" + k.replace("_", "-"), v)]
+
+
+# ---------------------------------------------------------------- one step
+
+
+@pytest.fixture
+def run(tmp_path):
+    return rapo_mini.Run(settings_for(tmp_path, prompts=3, lr=1e-3))
+
+
+def gradients(run, rolled, **changed):
+    settings = replace(run.settings, **changed)
+    advantage = rapo_mini.group_advantages(rolled.reward).flatten()
+    phi = rapo_mini.phi_of_reward(rolled.reward, settings.phi_min).flatten()
+    run.optimizer.zero_grad()
+    metrics = rapo_mini.backward(run.policy, rolled, advantage, phi, settings)
+    return metrics, [p.grad.clone() for p in run.policy.trainable()]
+
+
+def warmed_up(run, step=3):
+    """A rollout of a policy that has left the reference (a few steps in)."""
+    for _ in range(step):
+        run.train_step()
+    return rapo_mini.rollout(run.policy, run.problems_of(step), run.settings, step)
+
+
+@pytest.mark.parametrize("changed", [{"micro_batch": 1}, {"micro_batch": 5}, {"chunk_tokens": 3}])
+def test_micro_batches_and_chunks_change_nothing_but_memory(run, changed):
+    rolled = warmed_up(run)
+    assert len(set(rolled.completions.mask.sum(dim=1).tolist())) > 3, "lengths must differ"
+    whole, expected = gradients(run, rolled, micro_batch=100)
+    cut, got = gradients(run, rolled, **changed)
+    for key, value in whole.items():
+        assert cut[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_the_sampler_and_the_trainer_agree_on_the_log_probs(run):
+    rolled = warmed_up(run)
+    metrics, _ = gradients(run, rolled)
+    assert metrics["parity_mean"] < 1e-5 and metrics["parity_max"] < 1e-3
+    shifted = replace(
+        rolled, completions=rolled.completions._replace(logp=rolled.completions.logp + 0.01)
+    )
+    assert gradients(run, shifted)[0]["parity_mean"] > 0.009, "the metric must notice"
+
+
+def test_a_rollout_keeps_each_row_with_its_prompt_and_gold(run):
+    rolled = rapo_mini.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    assert rolled.reward.shape == (3, 4) and len(rolled.texts) == 12
+    for row, (text, verdict) in enumerate(zip(rolled.texts, rolled.verdicts, strict=True)):
+        again = rapo_mini.verify(text, rolled.problems[row // 4].answer)
+        assert again == verdict and rolled.reward[row // 4, row % 4] == verdict.reward
+
+
+def test_all_reference_terms_vanish_while_the_policy_is_the_reference(tmp_path):
+    """Step 0: LoRA's B is zero, so the KL of an unreweighted reference is 0, and u is 1."""
+    run = rapo_mini.Run(settings_for(tmp_path, arm="reverse-kl"))
+    metrics = run.train_step()
+    assert abs(metrics["kl"]) < 1e-6 and metrics["effective_sample_size"] == pytest.approx(1)
+    assert run.train_step()["kl"] > 0
+
+
+def test_no_kl_is_bit_equal_to_grpo_with_weight_zero(tmp_path):
+    states = []
+    for arm in ("no-kl", "grpo"):
+        run = rapo_mini.Run(settings_for(tmp_path / arm, arm=arm, alpha=0.0, lr=1e-3))
+        for _ in range(3):
+            run.train_step()
+        states.append([p.clone() for p in run.policy.trainable()])
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+def test_phi_may_follow_the_group(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(rapo_mini, "score", spy(rapo_mini.score, seen))
+    rolled = rapo_mini.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    reward = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    rolled = replace(rolled, reward=reward)
+    rapo_mini.learn(run.policy, run.optimizer, rolled, replace(run.settings, phi_from="group"))
+    low = run.settings.phi_min
+    assert sorted(set(torch.cat(seen).tolist())) == pytest.approx([low, low + (1 - low) / 4, 1.0])
+
+
+def spy(score, seen):
+    def watched(*args, **options):
+        seen.append(args[5])  # phi
+        return score(*args, **options)
+
+    return watched
+
+
+def test_each_problem_comes_once_an_epoch(run):
+    run.problems = run.problems[:9]  # 3 steps of 3 prompts
+    first, second = ([p for s in e for p in run.problems_of(s)] for e in ((0, 1, 2), (3, 4, 5)))
+    assert sorted(p.problem for p in first) == sorted(p.problem for p in run.problems)
+    assert first != second and sorted(map(str, first)) == sorted(map(str, second))
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(run):
+    rolled = rapo_mini.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    broken = rolled.completions._replace(logp=rolled.completions.logp * float("nan"))
+    before = [p.clone() for p in run.policy.trainable()]
+    metrics = rapo_mini.learn(
+        run.policy, run.optimizer, replace(rolled, completions=broken), run.settings
+    )
+    assert metrics["skipped"] is True
+    assert all(torch.equal(a, b) for a, b in zip(before, run.policy.trainable(), strict=True))
+
+
+def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, monkeypatch):
+    def broken(policy, *_rest, **_options):
+        return {
+            "loss": float("nan"),
+            "kl": 0.0,
+            "entropy": 0.0,
+            "parity_mean": 0.0,
+            "parity_max": 0.0,
+        }
+
+    monkeypatch.setattr(rapo_mini, "backward", broken)
+    assert rapo_mini.main(Settings(**SMALL, out=str(tmp_path), steps=9)) == 1
+    assert "--lr" in capsys.readouterr().out
+    assert len(metrics_of(tmp_path)) == rapo_mini.GIVE_UP_AFTER
+    assert (tmp_path / "summary.json").exists(), "nothing is lost: what there is, is reported"
+
+
+def test_learning_raises_the_probability_of_what_was_rewarded(tmp_path):
+    """One rollout, some updates on it: log pi of right completions up, of wrong ones down."""
+    run = rapo_mini.Run(settings_for(tmp_path, arm="no-kl", prompts=4, group_size=8, updates=4))
+    for group in run.optimizer.param_groups:
+        group["lr"] = 1e-3
+    step = next(s for s in range(20) if signal_in(run, s))
+    rolled = rapo_mini.rollout(run.policy, run.problems_of(step), run.settings, step)
+    rapo_mini.learn(run.policy, run.optimizer, rolled, run.settings)
+    done = rolled.completions
+    prompt = torch.arange(len(done.tokens)) // 8
+    with torch.no_grad():
+        after = rapo_mini.score(
+            run.policy,
+            rolled.prompt_ids[prompt],
+            rolled.prompt_mask[prompt],
+            done.tokens,
+            done.mask,
+            torch.ones(len(prompt)),
+            arm="no-kl",
+            form="none",
+            temperature=1.0,
+            chunk_tokens=4096,
+        ).logp
+    gained = ((after - done.logp) * done.mask).sum(dim=1).view(4, 8)
+    mixed = rapo_mini.group_advantages(rolled.reward) != 0
+    assert gained[mixed & (rolled.reward == 1)].mean() > 0
+    assert gained[mixed & (rolled.reward == 0)].mean() < 0
+
+
+def signal_in(run, step):
+    rolled = rapo_mini.rollout(run.policy, run.problems_of(step), run.settings, step)
+    return rapo_mini.rollout_metrics(rolled)["groups_with_signal"] > 0
+
+
+# ---------------------------------------------------------------- a run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The command itself, six steps, as a user would type it."""
+    out = tmp_path_factory.mktemp("run") / "six"
+    done = subprocess.run(
+        command("--steps", 6, "--out", out, *flags(**(SMALL | {"show_every": 3}))),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=out.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_the_screen_says_what_runs_and_what_came_of_it(finished):
+    _, screen = finished
+    lines = screen.splitlines()
+    assert "bundled base" in lines[0] and "no CUDA GPU" in lines[0]
+    for part in ("arm: rapo", "pass@1 ", "pass@4 ", "Full: 6 problems", "step 0, 4 of 8", "gold"):
+        assert part in screen, part
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    out, _ = finished
+    names = {p.name for p in out.iterdir()}
+    assert names == {
+        "adapter",
+        "config.json",
+        "curves.png",
+        "metrics.jsonl",
+        "state.pt",
+        "summary.json",
+    }
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["steps_done"] == 6 and summary["settings"]["steps"] == 6
+    assert set(summary["seconds"]) == {"sample", "verify", "learn", "evaluate"}
+    estimate = summary["evaluation"]["pass_at_k"]["4"]["full"]["trained"]
+    assert 0 <= estimate["low"] <= estimate["mean"] <= estimate["high"] <= 1
+    assert [m["step"] for m in metrics_of(out)] == list(range(6))
+
+
+def test_the_adapter_is_pefts_own(finished):
+    out, _ = finished
+    base = AutoModelForCausalLM.from_pretrained(BUNDLED_BASE)
+    loaded = PeftModel.from_pretrained(base, out / "adapter").state_dict()
+    state = torch.load(out / "state.pt", weights_only=True)["adapter"]
+    for name, value in state.items():
+        assert torch.equal(loaded[name], value), name
+
+
+def test_pass_at_k_is_a_command_on_that_adapter(finished):
+    out, _ = finished
+    done = subprocess.run(
+        [sys.executable, ROOT / "pass_at_k.py", "--adapter", out / "adapter", "--problems", "5"]
+        + ["--n", "4", "--k", "1", "3", "--out", out.parent / "scores.json", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pass@3" in done.stdout and "Full: 5 problems" in done.stdout
+    assert set(json.loads((out.parent / "scores.json").read_text())["pass_at_k"]) == {"1", "3"}
+
+
+def test_the_same_seed_gives_the_same_run_in_two_halves(finished, tmp_path):
+    """3 + 3 steps give the metrics of 6, to the last bit."""
+    whole, _ = finished
+    half = tmp_path / "half"
+    assert rapo_mini.main(Settings(**SMALL, steps=3, out=str(half))) == 0
+    assert len(metrics_of(half)) == 3
+    assert rapo_mini.main(Settings(resume=str(half), steps=6)) == 0
+    assert metrics_of(half) == metrics_of(whole)
+    assert (
+        json.loads((half / "summary.json").read_text())["evaluation"]
+        == json.loads((whole / "summary.json").read_text())["evaluation"]
+    )
+
+
+def test_a_run_killed_in_the_middle_goes_on(finished, tmp_path):
+    """kill -9 between two saves: the resumed run's metrics are those of an undisturbed one."""
+    whole, _ = finished
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        command("--steps", 300, "--out", out, *flags(**SMALL)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: (out / "metrics.jsonl").exists() and len(lines_of(out)) >= 3, process)
+    process.kill()
+    process.wait()
+    done = torch.load(out / "state.pt", weights_only=True)["step"]
+    assert done < 300
+    wanted = max(6, done)
+    assert rapo_mini.main(Settings(resume=str(out), steps=wanted)) == 0
+    assert metrics_of(out)[:6] == metrics_of(whole)
+    assert len(metrics_of(out)) == wanted
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to a child on Windows")
+def test_ctrl_c_saves_and_still_reports(tmp_path):
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(
+        command("--steps", 300, "--out", out, *flags(**SMALL)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    wait_for(lambda: (out / "metrics.jsonl").exists() and len(lines_of(out)) >= 1, process)
+    process.send_signal(signal.SIGINT)
+    screen = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    assert f"--resume {out}" in screen and "pass@1" in screen
+    steps = len(metrics_of(out))
+    assert torch.load(out / "state.pt", weights_only=True)["step"] == steps < 300
+    assert json.loads((out / "summary.json").read_text())["steps_done"] == steps
+
+
+def lines_of(out):
+    return (out / "metrics.jsonl").read_text().splitlines()
+
+
+def wait_for(condition, process, seconds=120):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the run ended too soon"
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.05)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"model": "no/such-model"}, "--model"),
+        ({"data": "missing.jsonl"}, "missing.jsonl"),
+        ({"eval_data": "missing.jsonl"}, "--eval-data"),
+        ({"adapter": "no/such/adapter"}, "--adapter"),
+        ({"resume": "no/such/run"}, "--resume"),
+        ({"phi_min": -1.0}, "--phi-min -1.0"),
+        ({"max_new_tokens": 100_000}, "--max-new-tokens 100000"),
+        ({"eval_problems": 10_000_000}, "--eval-problems"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_status_two(tmp_path, capsys, wrong, names):
+    assert rapo_mini.main(Settings(**({"out": str(tmp_path / "x"), "steps": 1} | wrong))) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert any(line.startswith("rapo_mini: ") and names in line for line in error), error
+    assert not (tmp_path / "x" / "metrics.jsonl").exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(finished, capsys):
+    out, _ = finished
+    before = (out / "metrics.jsonl").read_bytes()
+    assert rapo_mini.main(Settings(**SMALL, steps=1, out=str(out))) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("flag", [["--arm", "ppo"], ["--steps", "many"], ["--alhpa", "1"]])
+def test_the_command_line_names_what_it_does_not_know(flag):
+    done = subprocess.run(command(*flag), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and flag[0] in done.stderr + done.stdout
+
+
+def test_help_needs_no_gpu_no_network_and_no_bitsandbytes(tmp_path):
+    """Every room imports where bitsandbytes, matplotlib and datasets are not there at all."""
+    for name in ("bitsandbytes", "matplotlib", "datasets"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')")
+    rooms = sorted(p.stem for p in ROOT.glob("*.py"))
+    environment = os.environ | {
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    code = f"import {', '.join(rooms)}"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    done = subprocess.run(
+        command("--help"), env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "--phi-min" in done.stdout

@@ -1,0 +1,88 @@
+"""settings.py: what is left open is decided, what makes no sense is refused by name."""
+
+from dataclasses import asdict, fields, replace
+
+import pytest
+
+from settings import ARM_DEFAULTS, Settings, load_config, resolve, resumed, save_config
+
+
+def test_everything_left_open_is_decided():
+    for arm in ARM_DEFAULTS:
+        settings, _ = resolve(Settings(arm=arm))
+        open_ones = [
+            f.name for f in fields(settings) if getattr(settings, f.name) in (None, "auto")
+        ]
+        assert set(open_ones) <= {"adapter", "resume"}, open_ones
+        assert {k: getattr(settings, k) for k in ARM_DEFAULTS[arm]} == ARM_DEFAULTS[arm]
+
+
+def test_what_is_given_is_kept():
+    given = Settings(alpha=0.7, beta=0.3, phi_min=0.2, lr=1e-4, max_new_tokens=9, out="here")
+    settings, _ = resolve(given)
+    assert (
+        replace(settings, **{k: v for k, v in asdict(given).items() if v is not None}) is not None
+    )
+    assert (settings.alpha, settings.beta, settings.phi_min) == (0.7, 0.3, 0.2)
+    assert (settings.lr, settings.max_new_tokens, settings.out) == (1e-4, 9, "here")
+
+
+def test_the_first_line_says_which_model_and_why():
+    assert "bundled base" in resolve(Settings())[1] and "no CUDA GPU" in resolve(Settings())[1]
+    assert "--model" in resolve(Settings(model="some/model"))[1]
+
+
+def test_another_model_gets_its_own_defaults():
+    settings, _ = resolve(Settings(model="some/model"))
+    assert (settings.max_new_tokens, settings.prompt_template) == (1024, "qwen-boxed")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"steps": 0}, "--steps 0"),
+        ({"group_size": 1}, "--group-size 1"),
+        ({"temperature": 0.0}, "--temperature 0.0"),
+        ({"temperature": float("nan")}, "--temperature nan"),
+        ({"lr": -1.0}, "--lr -1.0"),
+        ({"phi_min": 1.5}, "--phi-min 1.5"),
+        ({"alpha": -0.1}, "--alpha -0.1"),
+        ({"beta": float("nan")}, "--beta nan"),
+        ({"arm": "no-kl", "alpha": 0.1}, "--alpha 0.1"),
+        ({"arm": "grpo", "phi_min": 0.5}, "--phi-min 0.5"),
+        ({"arm": "grpo", "kl_form": "exact"}, "--kl-form"),
+        ({"prompt_template": "hello"}, "--prompt-template"),
+        ({"max_new_tokens": 0}, "--max-new-tokens 0"),
+        ({"micro_batch": 0}, "--micro-batch 0"),
+        ({"eval_samples": 0}, "--eval-samples 0"),
+    ],
+)
+def test_settings_without_sense_are_named_with_their_flag(wrong, names):
+    with pytest.raises(ValueError) as error:
+        resolve(Settings(**wrong))
+    assert names in str(error.value)
+
+
+def test_config_json_gives_back_the_settings(tmp_path):
+    settings, _ = resolve(Settings(out=str(tmp_path)))
+    save_config(settings, tmp_path)
+    assert load_config(tmp_path) == settings
+
+
+def test_resume_keeps_the_saved_settings_but_the_steps(tmp_path):
+    settings, _ = resolve(Settings(seed=3, alpha=0.3, out=str(tmp_path)))
+    save_config(settings, tmp_path)
+    again = resumed(Settings(resume=str(tmp_path), steps=77))
+    assert again == replace(settings, steps=77)
+    assert resumed(Settings(resume=str(tmp_path), seed=3)).seed == 3
+    with pytest.raises(ValueError, match=r"--alpha 0.9 .* 0.3"):
+        resumed(Settings(resume=str(tmp_path), alpha=0.9))
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"steps": 1, "nonsense": 2}', "[]"])
+def test_a_folder_without_a_run_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="--resume") as error:
+        resumed(Settings(resume=str(tmp_path)))
+    assert str(tmp_path) in str(error.value)
