@@ -56,7 +56,7 @@ class Settings:
     max_new_tokens: int | None = None
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     lr: float | None = None
-    """AdamW's learning rate, constant after 10 steps of warm-up. None: 2e-3 on the bundled base, else 2e-5."""
+    """AdamW's, constant after 10 steps of warm-up. None: 5e-4 on the bundled base, else 2e-5."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     lora_r: int = 16
@@ -64,13 +64,15 @@ class Settings:
     lora_alpha: int = 32
     """LoRA's scale is lora_alpha / lora_r."""
     micro_batch: int | None = None
-    """Completions learned from at a time; changes memory, not results. None: 32 on the CPU, 4 on a GPU."""
+    """Completions learned from at a time; changes memory only. None: 32 on the CPU, 4 on a GPU."""
     chunk_tokens: int = 1024
     """Tokens whose logits exist at once while learning; changes memory, not results."""
     data: str = "puzzles"
     """Training problems: puzzles, or a JSONL file with problem and answer."""
     eval_data: str | None = None
     """Problems for pass@k: puzzles, or a JSONL file. None: as --data, held-out puzzles."""
+    eval_split: Literal["test", "validation", "easy", "hard"] = "test"
+    """Which bundled puzzles: easy and hard are the test puzzles of common and of rarer rules."""
     eval_problems: int = 192
     """How many problems pass@k is measured on; 0 skips it."""
     eval_samples: int = 64
@@ -111,7 +113,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     chosen = {
         **ARM_DEFAULTS[settings.arm],
         "max_new_tokens": 72 if bundled else 1024,
-        "lr": 2e-3 if bundled else 2e-5,
+        "lr": 5e-4 if bundled else 2e-5,
         "micro_batch": 4 if gpu else 32,
         "eval_data": settings.data,
         "prompt_template": "plain" if bundled else "qwen-boxed",

@@ -151,7 +151,9 @@ def main(options: Options) -> None:
     import transformers
     import trl
 
-    print(f"trl {trl.__version__}, transformers {transformers.__version__}, torch {torch.__version__}")
+    print(
+        f"trl {trl.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
+    )
     print(f"median step: rapo-mini {medians['rapo-mini']:.3f} s, TRL {medians['TRL']:.3f} s")
     print(
         f"ratio rapo-mini / TRL: {statistics.median(ratios):.2f} "

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,14 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 import rapo_mini
+import step
 from policy import BUNDLED_BASE
-from settings import Settings, resolve
+from settings import Settings
 
 ROOT = Path(rapo_mini.__file__).parent
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "show_every": 0, "threads": 1}
 SMALL |= {"eval_problems": 6, "eval_samples": 4, "save_every": 2}
 TIMES = ("seconds_sample", "seconds_verify", "seconds_learn", "tokens_per_second")
-
-
-def settings_for(out, **changed):
-    return resolve(Settings(**(SMALL | {"out": str(out)} | changed)))[0]
 
 
 def metrics_of(out):
@@ -34,172 +30,12 @@ def metrics_of(out):
     return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
 
 
-def command(*args):
-    return [sys.executable, str(ROOT / "rapo_mini.py"), *map(str, args)]
+def command(*args, script="rapo_mini.py"):
+    return [sys.executable, str(ROOT / script), *map(str, args)]
 
 
 def flags(**settings):
     return [x for k, v in settings.items() for x in ("--" + k.replace("_", "-"), v)]
-
-
-# ---------------------------------------------------------------- one step
-
-
-@pytest.fixture
-def run(tmp_path):
-    return rapo_mini.Run(settings_for(tmp_path, prompts=3, lr=1e-3))
-
-
-def gradients(run, rolled, **changed):
-    settings = replace(run.settings, **changed)
-    advantage = rapo_mini.group_advantages(rolled.reward).flatten()
-    phi = rapo_mini.phi_of_reward(rolled.reward, settings.phi_min).flatten()
-    run.optimizer.zero_grad()
-    metrics = rapo_mini.backward(run.policy, rolled, advantage, phi, settings)
-    return metrics, [p.grad.clone() for p in run.policy.trainable()]
-
-
-def warmed_up(run, step=3):
-    """A rollout of a policy that has left the reference (a few steps in)."""
-    for _ in range(step):
-        run.train_step()
-    return rapo_mini.rollout(run.policy, run.problems_of(step), run.settings, step)
-
-
-@pytest.mark.parametrize("changed", [{"micro_batch": 1}, {"micro_batch": 5}, {"chunk_tokens": 3}])
-def test_micro_batches_and_chunks_change_nothing_but_memory(run, changed):
-    rolled = warmed_up(run)
-    assert len(set(rolled.completions.mask.sum(dim=1).tolist())) > 3, "lengths must differ"
-    whole, expected = gradients(run, rolled, micro_batch=100)
-    cut, got = gradients(run, rolled, **changed)
-    for key, value in whole.items():
-        assert cut[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
-    for a, b in zip(got, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
-
-
-def test_the_sampler_and_the_trainer_agree_on_the_log_probs(run):
-    rolled = warmed_up(run)
-    metrics, _ = gradients(run, rolled)
-    assert metrics["parity_mean"] < 1e-5 and metrics["parity_max"] < 1e-3
-    shifted = replace(
-        rolled, completions=rolled.completions._replace(logp=rolled.completions.logp + 0.01)
-    )
-    assert gradients(run, shifted)[0]["parity_mean"] > 0.009, "the metric must notice"
-
-
-def test_a_rollout_keeps_each_row_with_its_prompt_and_gold(run):
-    rolled = rapo_mini.rollout(run.policy, run.problems_of(0), run.settings, 0)
-    assert rolled.reward.shape == (3, 4) and len(rolled.texts) == 12
-    for row, (text, verdict) in enumerate(zip(rolled.texts, rolled.verdicts, strict=True)):
-        again = rapo_mini.verify(text, rolled.problems[row // 4].answer)
-        assert again == verdict and rolled.reward[row // 4, row % 4] == verdict.reward
-
-
-def test_all_reference_terms_vanish_while_the_policy_is_the_reference(tmp_path):
-    """Step 0: LoRA's B is zero, so the KL of an unreweighted reference is 0, and u is 1."""
-    run = rapo_mini.Run(settings_for(tmp_path, arm="reverse-kl"))
-    metrics = run.train_step()
-    assert abs(metrics["kl"]) < 1e-6 and metrics["effective_sample_size"] == pytest.approx(1)
-    assert run.train_step()["kl"] > 0
-
-
-def test_no_kl_is_bit_equal_to_grpo_with_weight_zero(tmp_path):
-    states = []
-    for arm in ("no-kl", "grpo"):
-        run = rapo_mini.Run(settings_for(tmp_path / arm, arm=arm, alpha=0.0, lr=1e-3))
-        for _ in range(3):
-            run.train_step()
-        states.append([p.clone() for p in run.policy.trainable()])
-    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
-
-
-def test_phi_may_follow_the_group(run, monkeypatch):
-    seen = []
-    monkeypatch.setattr(rapo_mini, "score", spy(rapo_mini.score, seen))
-    rolled = rapo_mini.rollout(run.policy, run.problems_of(0), run.settings, 0)
-    reward = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
-    rolled = replace(rolled, reward=reward)
-    rapo_mini.learn(run.policy, run.optimizer, rolled, replace(run.settings, phi_from="group"))
-    low = run.settings.phi_min
-    assert sorted(set(torch.cat(seen).tolist())) == pytest.approx([low, low + (1 - low) / 4, 1.0])
-
-
-def spy(score, seen):
-    def watched(*args, **options):
-        seen.append(args[5])  # phi
-        return score(*args, **options)
-
-    return watched
-
-
-def test_each_problem_comes_once_an_epoch(run):
-    run.problems = run.problems[:9]  # 3 steps of 3 prompts
-    first, second = ([p for s in e for p in run.problems_of(s)] for e in ((0, 1, 2), (3, 4, 5)))
-    assert sorted(p.problem for p in first) == sorted(p.problem for p in run.problems)
-    assert first != second and sorted(map(str, first)) == sorted(map(str, second))
-
-
-def test_a_gradient_that_is_not_finite_changes_nothing(run):
-    rolled = rapo_mini.rollout(run.policy, run.problems_of(0), run.settings, 0)
-    broken = rolled.completions._replace(logp=rolled.completions.logp * float("nan"))
-    before = [p.clone() for p in run.policy.trainable()]
-    metrics = rapo_mini.learn(
-        run.policy, run.optimizer, replace(rolled, completions=broken), run.settings
-    )
-    assert metrics["skipped"] is True
-    assert all(torch.equal(a, b) for a, b in zip(before, run.policy.trainable(), strict=True))
-
-
-def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, monkeypatch):
-    def broken(policy, *_rest, **_options):
-        return {
-            "loss": float("nan"),
-            "kl": 0.0,
-            "entropy": 0.0,
-            "parity_mean": 0.0,
-            "parity_max": 0.0,
-        }
-
-    monkeypatch.setattr(rapo_mini, "backward", broken)
-    assert rapo_mini.main(Settings(**SMALL, out=str(tmp_path), steps=9)) == 1
-    assert "--lr" in capsys.readouterr().out
-    assert len(metrics_of(tmp_path)) == rapo_mini.GIVE_UP_AFTER
-    assert (tmp_path / "summary.json").exists(), "nothing is lost: what there is, is reported"
-
-
-def test_learning_raises_the_probability_of_what_was_rewarded(tmp_path):
-    """One rollout, some updates on it: log pi of right completions up, of wrong ones down."""
-    run = rapo_mini.Run(settings_for(tmp_path, arm="no-kl", prompts=4, group_size=8, updates=4))
-    for group in run.optimizer.param_groups:
-        group["lr"] = 1e-3
-    step = next(s for s in range(20) if signal_in(run, s))
-    rolled = rapo_mini.rollout(run.policy, run.problems_of(step), run.settings, step)
-    rapo_mini.learn(run.policy, run.optimizer, rolled, run.settings)
-    done = rolled.completions
-    prompt = torch.arange(len(done.tokens)) // 8
-    with torch.no_grad():
-        after = rapo_mini.score(
-            run.policy,
-            rolled.prompt_ids[prompt],
-            rolled.prompt_mask[prompt],
-            done.tokens,
-            done.mask,
-            torch.ones(len(prompt)),
-            arm="no-kl",
-            form="none",
-            temperature=1.0,
-            chunk_tokens=4096,
-        ).logp
-    gained = ((after - done.logp) * done.mask).sum(dim=1).view(4, 8)
-    mixed = rapo_mini.group_advantages(rolled.reward) != 0
-    assert gained[mixed & (rolled.reward == 1)].mean() > 0
-    assert gained[mixed & (rolled.reward == 0)].mean() < 0
-
-
-def signal_in(run, step):
-    rolled = rapo_mini.rollout(run.policy, run.problems_of(step), run.settings, step)
-    return rapo_mini.rollout_metrics(rolled)["groups_with_signal"] > 0
 
 
 # ---------------------------------------------------------------- a run
@@ -259,8 +95,11 @@ def test_the_adapter_is_pefts_own(finished):
 def test_pass_at_k_is_a_command_on_that_adapter(finished):
     out, _ = finished
     done = subprocess.run(
-        [sys.executable, ROOT / "pass_at_k.py", "--adapter", out / "adapter", "--problems", "5"]
-        + ["--n", "4", "--k", "1", "3", "--out", out.parent / "scores.json", "--threads", "1"],
+        command(
+            *("--adapter", out / "adapter", "--problems", 5, "--n", 4, "--k", 1, 3),
+            *("--out", out.parent / "scores.json", "--threads", 1),
+            script="pass_at_k.py",
+        ),
         capture_output=True,
         text=True,
         timeout=300,
@@ -333,6 +172,23 @@ def wait_for(condition, process, seconds=120):
         assert process.poll() is None, "the run ended too soon"
         assert time.monotonic() < until, "nothing happened"
         time.sleep(0.05)
+
+
+def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, monkeypatch):
+    def broken(policy, *_rest, **_options):
+        return {
+            "loss": float("nan"),
+            "kl": 0.0,
+            "entropy": 0.0,
+            "parity_mean": 0.0,
+            "parity_max": 0.0,
+        }
+
+    monkeypatch.setattr(step, "backward", broken)
+    assert rapo_mini.main(Settings(**SMALL, out=str(tmp_path), steps=9)) == 1
+    assert "--lr" in capsys.readouterr().out
+    assert len(metrics_of(tmp_path)) == rapo_mini.GIVE_UP_AFTER
+    assert (tmp_path / "summary.json").exists(), "nothing is lost: what there is, is reported"
 
 
 # ---------------------------------------------------------------- bad input

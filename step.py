@@ -1,0 +1,185 @@
+"""One training step in two verbs, with one record between them.
+
+    rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and the verifier's rewards
+    learn(policy, rollout)     ->  metrics      one step up the objective J of `objective.py`
+
+Everything here is plumbing between the rooms that do the work: `sampler`, `verifier`, `policy` and
+`objective`. The README explains each metric.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from objective import (
+    completion_weights,
+    effective_sample_size,
+    group_advantages,
+    phi_of_reward,
+    token_shares,
+)
+from policy import Policy, decode, encode_prompts, sampling_weights, score
+from problems import Problem, render_prompt
+from sampler import Completions, sample
+from settings import Settings
+from verifier import Verdict, verify
+
+# ---------------------------------------------------------------- rollout
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What one step sampled. P prompts, G completions each, B = P * G rows; row p * G + g."""
+
+    problems: list[Problem]  # P
+    prompt_ids: Tensor  # (P, L), padded on the left
+    prompt_mask: Tensor  # (P, L)
+    completions: Completions  # tokens, mask, logp (B, T), ended (B,)
+    texts: list[str]  # B
+    verdicts: list[Verdict]  # B
+    reward: Tensor  # (P, G) float32
+    seconds: dict[str, float]  # {"sample": ..., "verify": ...}
+
+
+def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: int) -> Rollout:
+    """Sample a group for each problem and have it verified.
+
+    All randomness is a function of (settings.seed, step): a resumed run samples what the whole run
+    would have sampled.
+    """
+    began = time.perf_counter()
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+    prompts = [render_prompt(settings.prompt_template, p) for p in problems]
+    prompt_ids, prompt_mask = encode_prompts(policy, prompts)  # (P, L)
+    with sampling_weights(policy) as model:
+        completions = sample(
+            model,
+            prompt_ids,
+            prompt_mask,
+            group_size=settings.group_size,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            end_ids=policy.end_ids,
+            pad_id=policy.pad_id,
+            generator=generator,
+        )
+    sampled = time.perf_counter()
+    texts = decode(policy, completions.tokens, completions.mask)
+    golds = [p.answer for p in problems for _ in range(settings.group_size)]
+    verdicts = [verify(text, gold) for text, gold in zip(texts, golds, strict=True)]
+    reward = torch.tensor([v.reward for v in verdicts]).view(len(problems), -1)  # (P, G)
+    seconds = {"sample": sampled - began, "verify": time.perf_counter() - sampled}
+    return Rollout(problems, prompt_ids, prompt_mask, completions, texts, verdicts, reward, seconds)
+
+
+# ---------------------------------------------------------------- learn
+
+
+def learn(
+    policy: Policy, optimizer: torch.optim.Optimizer, rolled: Rollout, settings: Settings
+) -> dict:
+    """One rollout's gradient updates; the metrics of the step. The README explains each.
+
+    A non-finite loss or gradient changes nothing: "skipped" is then True.
+    """
+    began = time.perf_counter()
+    reward = rolled.reward.to(policy.device)  # (P, G)
+    advantage = group_advantages(reward).flatten()  # (B,)
+    if settings.phi_from == "group":
+        reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
+    phi = phi_of_reward(reward, settings.phi_min).flatten()  # (B,)
+    for update in range(settings.updates):
+        optimizer.zero_grad()
+        metrics = backward(policy, rolled, advantage, phi, settings)
+        norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), settings.max_grad_norm)
+        metrics["grad_norm"] = float(norm)
+        metrics["skipped"] = not bool(
+            torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
+        )
+        if update == 0:  # before any update pi_theta is pi_old: here the two must agree
+            parity = {key: metrics[key] for key in ("parity_mean", "parity_max")}
+        if metrics["skipped"]:
+            break
+        optimizer.step()
+    seconds = {f"seconds_{part}": s for part, s in rolled.seconds.items()}
+    seconds["seconds_learn"] = time.perf_counter() - began
+    tokens = int(rolled.completions.mask.sum())
+    speed = {"tokens": tokens, "tokens_per_second": tokens / sum(seconds.values())}
+    return {**rollout_metrics(rolled), **metrics, **parity, **speed, **seconds}
+
+
+def backward(
+    policy: Policy, rolled: Rollout, advantage: Tensor, phi: Tensor, settings: Settings
+) -> dict:
+    """Accumulate the gradient of the step's loss, micro-batch by micro-batch; sums over the step.
+
+    Rows are taken in order of length, so that a micro-batch holds little padding. Every sum is
+    weighted by the whole step's numbers: the cut changes nothing but the memory.
+    """
+    done = rolled.completions
+    rows = torch.argsort(done.mask.sum(dim=1), stable=True)  # (B,)
+    sums: Counter = Counter()
+    log_u, masks, gaps = [], [], []
+    for part in rows.split(settings.micro_batch):  # (b,)
+        longest = int(done.mask[part].sum(dim=1).max())
+        tokens, mask, logp_old = (x[part, :longest] for x in done[:3])  # (b, T)
+        prompt = part // settings.group_size  # (b,) the prompt of each row
+        terms = score(
+            policy,
+            rolled.prompt_ids[prompt],
+            rolled.prompt_mask[prompt],
+            tokens,
+            mask,
+            phi[part],
+            arm=settings.arm,
+            form=settings.kl_form,
+            temperature=settings.temperature,
+            chunk_tokens=settings.chunk_tokens,
+        )
+        shares, clipped = token_shares(
+            terms,
+            logp_old,
+            advantage[part],
+            mask,
+            alpha=settings.alpha,
+            beta=settings.beta,
+            clip_eps=settings.clip_eps,
+            completions=len(rows),
+        )
+        shares.sum().backward()
+        weight = completion_weights(mask, len(rows))  # (b, T)
+        sums["loss"] += float(shares.detach().sum())
+        sums["kl"] += float((weight * terms.kl.detach()).sum())
+        sums["entropy"] += float((weight * terms.entropy.detach()).sum())
+        sums["clip_fraction"] += float((weight * clipped).sum())
+        real = mask.bool()
+        log_u.append(terms.log_u[real])
+        masks.append(mask[real])
+        gaps.append((terms.logp.detach() - logp_old)[real].abs())
+    gap, log_u, real = torch.cat(gaps), torch.cat(log_u), torch.cat(masks)  # (N,)
+    return {
+        **sums,
+        "parity_mean": float(gap.mean()),
+        "parity_max": float(gap.max()),
+        "largest_u": float(log_u.max().exp()),
+        "effective_sample_size": effective_sample_size(log_u, real),
+    }
+
+
+def rollout_metrics(rolled: Rollout) -> dict:
+    """What can be said of a rollout before anything is learned from it."""
+    reward, mask = rolled.reward, rolled.completions.mask
+    mixed = (reward.std(dim=1, correction=0) > 0).float()  # (P,) groups with an advantage
+    return {
+        "reward": float(reward.mean()),
+        "solved_prompts": float((reward.sum(dim=1) > 0).float().mean()),
+        "groups_with_signal": float(mixed.mean()),
+        "completion_tokens": float(mask.sum(dim=1).float().mean()),
+        "ended": float(rolled.completions.ended.float().mean()),
+        "reasons": dict(sorted(Counter(v.reason for v in rolled.verdicts).items())),
+    }

@@ -1,0 +1,156 @@
+"""step.py: a rollout keeps its rows together, and learning does what the objective says."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import rapo_mini
+import step as room
+from settings import Settings, resolve
+
+SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "threads": 1, "eval_problems": 0}
+
+
+def settings_for(out, **changed):
+    return resolve(Settings(**(SMALL | {"out": str(out)} | changed)))[0]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return rapo_mini.Run(settings_for(tmp_path, prompts=3, lr=1e-3))
+
+
+def gradients(run, rolled, **changed):
+    settings = replace(run.settings, **changed)
+    advantage = room.group_advantages(rolled.reward).flatten()
+    phi = room.phi_of_reward(rolled.reward, settings.phi_min).flatten()
+    run.optimizer.zero_grad()
+    metrics = room.backward(run.policy, rolled, advantage, phi, settings)
+    return metrics, [p.grad.clone() for p in run.policy.trainable()]
+
+
+def warmed_up(run, step=3):
+    """A rollout of a policy that has left the reference (a few steps in)."""
+    for _ in range(step):
+        run.train_step()
+    return room.rollout(run.policy, run.problems_of(step), run.settings, step)
+
+
+@pytest.mark.parametrize("changed", [{"micro_batch": 1}, {"micro_batch": 5}, {"chunk_tokens": 3}])
+def test_micro_batches_and_chunks_change_nothing_but_memory(run, changed):
+    rolled = warmed_up(run)
+    assert len(set(rolled.completions.mask.sum(dim=1).tolist())) > 3, "lengths must differ"
+    whole, expected = gradients(run, rolled, micro_batch=100)
+    cut, got = gradients(run, rolled, **changed)
+    for key, value in whole.items():
+        assert cut[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_the_sampler_and_the_trainer_agree_on_the_log_probs(run):
+    rolled = warmed_up(run)
+    metrics, _ = gradients(run, rolled)
+    assert metrics["parity_mean"] < 1e-5 and metrics["parity_max"] < 1e-3
+    shifted = replace(
+        rolled, completions=rolled.completions._replace(logp=rolled.completions.logp + 0.01)
+    )
+    assert gradients(run, shifted)[0]["parity_mean"] > 0.009, "the metric must notice"
+
+
+def test_a_rollout_keeps_each_row_with_its_prompt_and_gold(run):
+    rolled = room.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    assert rolled.reward.shape == (3, 4) and len(rolled.texts) == 12
+    for row, (text, verdict) in enumerate(zip(rolled.texts, rolled.verdicts, strict=True)):
+        again = room.verify(text, rolled.problems[row // 4].answer)
+        assert again == verdict and rolled.reward[row // 4, row % 4] == verdict.reward
+
+
+def test_all_reference_terms_vanish_while_the_policy_is_the_reference(tmp_path):
+    """Step 0: LoRA's B is zero, so the KL of an unreweighted reference is 0, and u is 1."""
+    run = rapo_mini.Run(settings_for(tmp_path, arm="reverse-kl"))
+    metrics = run.train_step()
+    assert abs(metrics["kl"]) < 1e-6 and metrics["effective_sample_size"] == pytest.approx(1)
+    assert run.train_step()["kl"] > 0
+
+
+def test_no_kl_is_bit_equal_to_grpo_with_weight_zero(tmp_path):
+    states = []
+    for arm in ("no-kl", "grpo"):
+        run = rapo_mini.Run(settings_for(tmp_path / arm, arm=arm, alpha=0.0, lr=1e-3))
+        for _ in range(3):
+            run.train_step()
+        states.append([p.clone() for p in run.policy.trainable()])
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+def test_phi_may_follow_the_group(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(room, "score", spy(room.score, seen))
+    rolled = room.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    reward = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    rolled = replace(rolled, reward=reward)
+    room.learn(run.policy, run.optimizer, rolled, replace(run.settings, phi_from="group"))
+    low = run.settings.phi_min
+    assert sorted(set(torch.cat(seen).tolist())) == pytest.approx([low, low + (1 - low) / 4, 1.0])
+
+
+def spy(score, seen):
+    def watched(*args, **options):
+        seen.append(args[5])  # phi
+        return score(*args, **options)
+
+    return watched
+
+
+def test_each_problem_comes_once_an_epoch(run):
+    run.problems = run.problems[:9]  # 3 steps of 3 prompts
+    first, second = ([p for s in e for p in run.problems_of(s)] for e in ((0, 1, 2), (3, 4, 5)))
+    assert sorted(p.problem for p in first) == sorted(p.problem for p in run.problems)
+    assert first != second and sorted(map(str, first)) == sorted(map(str, second))
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(run):
+    rolled = room.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    broken = rolled.completions._replace(logp=rolled.completions.logp * float("nan"))
+    before = [p.clone() for p in run.policy.trainable()]
+    metrics = room.learn(
+        run.policy, run.optimizer, replace(rolled, completions=broken), run.settings
+    )
+    assert metrics["skipped"] is True
+    assert all(torch.equal(a, b) for a, b in zip(before, run.policy.trainable(), strict=True))
+
+
+def test_learning_raises_the_probability_of_what_was_rewarded(tmp_path):
+    """One rollout, some updates on it: log pi of right completions up, of wrong ones down."""
+    run = rapo_mini.Run(settings_for(tmp_path, arm="no-kl", prompts=4, group_size=8, updates=4))
+    for group in run.optimizer.param_groups:
+        group["lr"] = 1e-3
+    step = next(s for s in range(20) if signal_in(run, s))
+    rolled = room.rollout(run.policy, run.problems_of(step), run.settings, step)
+    room.learn(run.policy, run.optimizer, rolled, run.settings)
+    done = rolled.completions
+    prompt = torch.arange(len(done.tokens)) // 8
+    with torch.no_grad():
+        after = room.score(
+            run.policy,
+            rolled.prompt_ids[prompt],
+            rolled.prompt_mask[prompt],
+            done.tokens,
+            done.mask,
+            torch.ones(len(prompt)),
+            arm="no-kl",
+            form="none",
+            temperature=1.0,
+            chunk_tokens=4096,
+        ).logp
+    gained = ((after - done.logp) * done.mask).sum(dim=1).view(4, 8)
+    mixed = room.group_advantages(rolled.reward) != 0
+    assert gained[mixed & (rolled.reward == 1)].mean() > 0
+    assert gained[mixed & (rolled.reward == 0)].mean() < 0
+
+
+def signal_in(run, step):
+    rolled = room.rollout(run.policy, run.problems_of(step), run.settings, step)
+    return room.rollout_metrics(rolled)["groups_with_signal"] > 0
