@@ -1,0 +1,293 @@
+r"""The reward: completion -> final answer -> is it equivalent to the gold answer? -> Verdict.
+
+The r of algorithm.md: 1.0 if the answer is worth the same as the gold one, else 0.0. A false
+negative teaches the model that it was wrong, a false positive teaches it to cheat, and a hang
+stops the run, so the question climbs a ladder, cheapest and surest rung first:
+
+    string     the two texts differ only in spacing and markup        here
+    rational   exact arithmetic: fractions, polynomials, roots of     answer_algebra
+               integers; no tolerance
+    structure  sets, tuples, matrices, equations, units, ...: item    answer_structure (with
+               by item; intervals and inequalities                    answer_forms, answer_sets)
+    numeric    50 digits at fixed points: two expressions that        answer_scalars
+               differ there are not equal
+    sympy      the judge of what is left, in a process of its own     sympy_judge
+               that can be killed
+
+Text is read by `answer_parser` (with answer_values, answer_tokens, answer_words) to the trees of
+`answer_tree`, and never evaluated. What counts as equal: docs/verifier.md.
+
+>>> verify(r"common difference 3, 11+3=14. \boxed{14}", "14")
+Verdict(reward=1.0, reason='correct', answer='14', method='string')
+>>> verify(r"The answer is $\frac{6}{4}$.", "3/2").method
+'rational'
+>>> verify("It may be 14", "14").reason
+'no_answer'
+"""
+
+import argparse
+import contextlib
+import json
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+from answer_forms import COLLECTIONS
+from answer_parser import read
+from answer_scalars import Comparison
+from answer_structure import as_word, same
+from answer_tree import TooLarge, Unreadable
+
+REASONS = ("correct", "wrong", "no_answer", "unparseable", "too_large", "timeout", "bad_gold")
+MAX_TEXT = 20_000  # characters of an answer or a gold answer; past it nothing is looked at
+NEAR_END = 600  # characters in which an unboxed "answer is" counts
+
+
+class Verdict(NamedTuple):
+    """What the verifier says of a completion, and why."""
+
+    reward: float  # 1.0 or 0.0
+    reason: str  # one of REASONS
+    answer: str | None  # as extracted
+    method: str | None  # the rung that decided
+
+
+# Extraction: from a completion to the text of its final answer.
+
+_MARKED = re.compile(
+    r"(?:answer|solution)\s*(?:is|are|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
+    re.IGNORECASE,
+)
+_STOP = re.compile(r"<\|[a-z_]{1,20}\|>|</?[a-z]{1,10}>|\n")
+_SENTENCE = re.compile(r"[.!?;](?:\s+[A-Za-z]|\s*$)|[,\s]\s*(?:because|since|so|which|as|where)\s")
+
+
+def extract_answer(completion: str) -> str | None:
+    r"""The final answer that a completion gives, or None.
+
+    The last box counts. If it is empty or not closed there is no answer, and nothing earlier
+    takes its place. Without a box: the last "#### x", else the last "answer is x" near the end.
+    A last number that nothing announces is not an answer.
+
+    >>> extract_answer(r"so \boxed{\frac{1}{2}}, no: \boxed{\{1, 2\}}")
+    '\\{1, 2\\}'
+    >>> extract_answer("5 + 3 = 8\n#### 8"), extract_answer("The answer is 8.")
+    ('8', '8')
+    >>> extract_answer("5 + 3 = 8")
+    """
+    if not isinstance(completion, str):
+        return None
+    start = max(completion.rfind("\\boxed"), completion.rfind("\\fbox"))
+    if start >= 0:
+        return _boxed(completion, start)
+    start = completion.rfind("####")
+    if start >= 0:
+        rest = completion[start + 4 : start + 4000].lstrip(" ")
+        return _STOP.split(rest, maxsplit=1)[0].strip() or None
+    tail = completion[-NEAR_END:]
+    marks = list(_MARKED.finditer(tail))
+    return _sentence_answer(tail[marks[-1].end() :]) if marks else None
+
+
+def _boxed(text, start):
+    r"""The content of the box at `start`, braces counted, \{ and \} passed over."""
+    at = re.compile(r"\\[a-z]+\s*").match(text, start).end()
+    if text[at : at + 1] != "{":
+        lone = re.compile(r"[^\s${}]+").match(text, at)
+        return lone[0] if lone else None
+    depth = 0
+    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, at):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0 and match[0] == "}":
+            return text[at + 1 : match.start()].strip() or None
+    return None
+
+
+def _sentence_answer(rest):
+    """The answer at the head of a sentence: the formula it begins with, else all up to its end."""
+    for opening, closing in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
+        if rest.startswith(opening):
+            end = rest.find(closing, len(opening))
+            tail = rest[end + len(closing) :] if end > 0 else ""
+            if end > 0 and not re.match(r"\s*(?:,|and|or|[$\\])", tail):
+                return rest[len(opening) : end].strip() or None
+    line = _STOP.split(rest, maxsplit=1)[0]
+    stop = _SENTENCE.search(line)
+    return (line[: stop.start()] if stop and stop.start() else line).strip(" *_`.") or None
+
+
+# The ladder.
+
+_SPACES = re.compile(
+    r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])|(?<!\\)\\[,;:! ]|\$"
+    r"|(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])"
+)
+# (C), C. or C: at the head of an answer; a number that Fraction reads as it stands.
+_LABEL = re.compile(r"(?:\\text\w*\s*\{\s*)?\(?([A-Z])(?:\)|\.(?!\d)|:)\s*(?:\}|\\ |\\,|\s|$)")
+_PLAIN = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15}|/0*[1-9]\d{0,14})?")
+
+
+@lru_cache(maxsize=4096)
+def _squash(text):
+    """The text without spacing and markup that change nothing."""
+    text = _SPACES.sub("", text.strip()).replace("dfrac", "frac").replace("tfrac", "frac")
+    return text[:-1] if text.endswith(".") and not text.endswith("..") else text
+
+
+def _climb(answer, gold, comparison):
+    """(is the answer right?, reason) with the rungs recorded in `comparison`."""
+    one, two = _squash(gold), _squash(answer)
+    if one == two and one:
+        return comparison.by("string", True, f"both read {one[:60]}"), "correct"
+    if _PLAIN.fullmatch(one) and _PLAIN.fullmatch(two):
+        right = comparison.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
+        return right, "correct" if right else "wrong"
+    try:
+        tree = read(gold)
+    except (Unreadable, TooLarge):
+        return False, "bad_gold"
+    label = _LABEL.match(answer.strip())
+    if label and as_word(tree) == label[1].lower():
+        return comparison.by("string", True, f"choice {label[1]}"), "correct"
+    try:
+        right = any(same(comparison, g, a) for g, a in _readings(tree, gold, answer))
+    except Unreadable:
+        return False, "unparseable"
+    except (TooLarge, RecursionError, OverflowError, MemoryError):
+        return False, "too_large"
+    except TimeoutError:
+        return False, "timeout"
+    except ArithmeticError:
+        return comparison.by("rational", False, "a value that does not exist"), "wrong"
+    return right, "correct" if right else "timeout" if comparison.late else "wrong"
+
+
+def _readings(gold, gold_text, answer_text):
+    """The pairs of trees to compare: the plain one, then what the other side suggests."""
+    answer = read(answer_text)
+    yield gold, answer
+    habits = []  # other readings that `read` knows, each with its sign in the texts
+    if (gold[0] == "unit") != (answer[0] == "unit"):
+        habits.append("letters")
+    one_is_list = (gold[0] in COLLECTIONS) != (answer[0] in COLLECTIONS)
+    if one_is_list and "," in gold_text and "," in answer_text:
+        habits.append("commas")
+    if "e" in gold_text and "e" in answer_text and (gold[0] == "num" or answer[0] == "num"):
+        habits.append("formula")
+    for habit in habits:
+        with contextlib.suppress(Unreadable):
+            yield read(gold_text, habit), read(answer_text, habit)
+
+
+def _grade(answer, gold, comparison):
+    """What `_climb` says, whatever happens on the way."""
+    try:
+        if max(len(answer), len(gold)) > MAX_TEXT:
+            return False, "too_large"
+        return _climb(answer, gold, comparison)
+    except Exception:  # a reward must never stop a run; the tests look for what would land here
+        return False, "unparseable"
+
+
+# What the world calls.
+
+
+def equivalent(answer: str, gold: str) -> bool:
+    r"""Is the answer worth the same as the gold answer? Never raises.
+
+    >>> equivalent("7+4x", "4x + 7"), equivalent("6/4", "3/2"), equivalent("0.33", "1/3")
+    (True, True, False)
+    >>> equivalent("2, 1", r"\{1, 2\}"), equivalent("(2, 1)", "(1, 2)")
+    (True, False)
+    """
+    return isinstance(answer, str) and _grade(answer, str(gold), Comparison())[0]
+
+
+def verify(completion: str, gold: str) -> Verdict:
+    """Extract a completion's answer and grade it. Never raises."""
+    answer = extract_answer(completion)
+    if answer is None:
+        return Verdict(0.0, "no_answer", None, None)
+    comparison = Comparison()
+    right, reason = _grade(answer, str(gold), comparison)
+    method = comparison.method if comparison.steps else None
+    return Verdict(float(right), reason, answer, method)
+
+
+def check_gold(gold: str) -> None:
+    """Raise ValueError, naming the gold answer, if no answer could ever be compared with it.
+
+    For whoever loads a data set: a gold that cannot be read would be a reward of 0 for good.
+    """
+    try:
+        read(str(gold))
+    except (Unreadable, TooLarge) as error:
+        raise ValueError(f"gold answer {str(gold)[:200]!r} cannot be read: {error}") from None
+
+
+# The command line.
+
+
+def explain(answer: str, gold: str) -> list[str]:
+    """The verdict of one answer, rung by rung, as lines of text."""
+    comparison = Comparison(seconds=10)
+    right, reason = _grade(answer, gold, comparison)
+    lines = [f"answer  {answer}", f"gold    {gold}"]
+    for name, text in (("answer", answer), ("gold", gold)):
+        try:
+            lines.append(f"{name} is read as {read(text)}")
+        except (Unreadable, TooLarge) as error:
+            lines.append(f"{name} cannot be read: {error}")
+    lines += [
+        f"  {rung:<10} {'same' if said else 'different':<10} {note}"
+        for rung, said, note in comparison.steps
+    ]
+    rung = comparison.method if comparison.steps else "none"
+    return [*lines, f"{'correct' if right else 'not correct'}: {reason}, rung that decided: {rung}"]
+
+
+def grade_file(path: str) -> dict[str, int]:
+    """Grade a JSONL file of {"completion": ..., "gold": ...}; returns {reason: count}.
+
+    Raises SystemExit, naming the line, for one that is not of this form.
+    """
+    counts = dict.fromkeys(REASONS, 0)
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                pair = row["completion"], row["gold"]
+            except (ValueError, KeyError, TypeError):
+                raise SystemExit(
+                    f'{path}, line {number}: need {{"completion": "...", "gold": "..."}}, '
+                    f"got {line[:80]!r}"
+                ) from None
+            counts[verify(*pair).reason] += 1
+    return counts
+
+
+def main() -> None:
+    """The command: explain one verdict, or grade a file."""
+    parser = argparse.ArgumentParser(description="Grade answers against gold answers.")
+    parser.add_argument("file", nargs="?", help="JSONL with the keys completion and gold")
+    parser.add_argument("--gold", help="explain one verdict: the gold answer")
+    parser.add_argument("--answer", help="explain one verdict: the answer")
+    args = parser.parse_args()
+    if args.gold is not None and args.answer is not None:
+        print("\n".join(explain(args.answer, args.gold)))
+    elif args.file:
+        counts = grade_file(args.file)
+        total = sum(counts.values())
+        for reason, count in counts.items():
+            if count:
+                print(f"{reason:<12} {count:>7} {count / total:>7.1%}")
+        print(f"{'all':<12} {total:>7}")
+    else:
+        parser.error("give a file, or --gold and --answer")
+
+
+if __name__ == "__main__":
+    main()
