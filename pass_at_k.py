@@ -364,7 +364,9 @@ def main(asked: Evaluation) -> int:
         for name, least in (("problems", 1), ("n", 1)):
             if getattr(asked, name) < least:
                 raise ValueError(f"--{name} {getattr(asked, name)} must be at least {least}")
-        problems = load_problems(asked.data, "test", asked.problems, asked.seed, "--data, --problems")
+        problems = load_problems(
+            asked.data, "test", asked.problems, asked.seed, "--data, --problems"
+        )
         print(f"{sentence}; adapter: {asked.adapter}; {len(problems)} problems")
         if settings.threads:
             torch.set_num_threads(settings.threads)

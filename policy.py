@@ -134,7 +134,9 @@ def quiet_libraries() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # "no kernels package": it has its own
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # "no kernels package": it has its own
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's call
 
 

