@@ -1,6 +1,6 @@
 """Make the bundled base model: a 0.8 M parameter Qwen2 that knows every rule and tries few of them.
 
-    python tiny_base/pretrain.py            # about 25 minutes on two CPU cores; resumes if killed
+    python tiny_base/pretrain.py            # under 40 minutes on two CPU cores; resumes if killed
 
 RAPO is about what a base model can do but hardly ever does. So this base is given that defect on
 purpose, by the texts it learns from (all of this is ours, none of it the paper's):
