@@ -14,7 +14,6 @@ samples that chose it, the base would have 0 there by definition.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from tqdm import tqdm
 from policy import Policy, decode, encode_prompts, load_policy, reference_weights, sampling_weights
 from problems import Problem, load_problems, render_prompt
 from sampler import sample
-from settings import Settings, resolve
+from settings import Settings, resolve, whole
 from verifier import verify
 
 
@@ -279,9 +278,8 @@ def draw_report(metrics: list[dict], comparison: Comparison | None, arm: str, pa
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png")
-    os.replace(part, path)
+    with whole(path) as part:
+        figure.savefig(part, format="png")
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
@@ -385,7 +383,8 @@ def main(asked: Evaluation) -> int:
         return 2
     print(comparison.table())
     if asked.out:
-        Path(asked.out).write_text(json.dumps(comparison.as_json(), indent=1) + "\n")
+        with whole(Path(asked.out)) as part:
+            part.write_text(json.dumps(comparison.as_json(), indent=1) + "\n")
     return 0
 
 

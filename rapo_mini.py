@@ -21,13 +21,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import tyro
 from tqdm import tqdm
 
+from health import diagnose
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
 from problems import Problem, load_problems, render_prompt
-from settings import Settings, resolve, resumed, save_config
+from settings import Settings, parse, resolve, resumed, save_config, whole
 from step import Rollout, learn, rollout
 
 TRAIN_PROBLEMS = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
@@ -38,7 +38,6 @@ class Run:
     """A training run in a folder: its policy, its optimizer, and how far it has come."""
 
     def __init__(self, settings: Settings):
-
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.settings, self.out = settings, Path(settings.out)
@@ -113,9 +112,8 @@ class Run:
             "step": self.step,
             "seconds": dict(self.seconds),
         }
-        part = self.out / "state.pt.part"
-        torch.save(state, part)
-        os.replace(part, self.out / "state.pt")
+        with whole(self.out / "state.pt") as part:
+            torch.save(state, part)
 
     def restore(self) -> None:
         """Go back to the last saved state; metrics.jsonl is cut to what that state has seen."""
@@ -129,9 +127,8 @@ class Run:
             self.step, self.seconds = state["step"], Counter(state["seconds"])
         log = self.out / "metrics.jsonl"
         lines = log.read_text().splitlines()[: self.step] if log.exists() else []
-        part = self.out / "metrics.jsonl.part"
-        part.write_text("".join(line + "\n" for line in lines))
-        os.replace(part, log)
+        with whole(log) as part:
+            part.write_text("".join(line + "\n" for line in lines))
 
     def save_adapter(self) -> None:
         """The adapter in PEFT's own format, in out/adapter."""
@@ -147,8 +144,9 @@ def train(run: Run) -> str:
 
     Ctrl-C lets the current step finish, saves, and returns; a second Ctrl-C stops at once.
     """
-    settings, skipped, asked = run.settings, 0, []
+    settings, skipped, asked, told = run.settings, 0, [], set()
     before = signal.signal(signal.SIGINT, lambda *_: stop_after_this_step(asked))
+    history = read_metrics(run.out)
     log = (run.out / "metrics.jsonl").open("a")
     bar = tqdm(total=settings.steps, initial=run.step, desc=settings.arm, unit="step")
     try:
@@ -156,6 +154,11 @@ def train(run: Run) -> str:
             metrics = run.train_step()
             log.write(json.dumps(metrics) + "\n")
             log.flush()
+            history.append(metrics)
+            for name, sentence in diagnose(history, settings.arm).items():
+                if name not in told:  # once a run
+                    bar.write(f"step {run.step - 1}: {sentence}")
+                    told.add(name)
             bar.update()
             bar.set_postfix_str(
                 f"reward {metrics['reward']:.3f}, H {metrics['entropy']:.3f}, "
@@ -183,6 +186,12 @@ def train(run: Run) -> str:
     return ""
 
 
+def read_metrics(out: Path) -> list[dict]:
+    """The lines of metrics.jsonl so far, oldest first."""
+    log = out / "metrics.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
 def stop_after_this_step(asked: list) -> None:
     """What Ctrl-C does while training: note it the first time, interrupt the second."""
     if asked:
@@ -208,8 +217,7 @@ def report(run: Run) -> None:
     """Measure base and trained pass@k, print the table, write summary.json and curves.png."""
     settings = run.settings
     run.save_adapter()
-    metrics = [json.loads(line) for line in (run.out / "metrics.jsonl").read_text().splitlines()]
-    comparison, began = None, time.perf_counter()
+    metrics, comparison, began = read_metrics(run.out), None, time.perf_counter()
     if run.eval_problems:
         comparison = compare_with_base(
             run.policy,
@@ -229,9 +237,8 @@ def report(run: Run) -> None:
         "last_step": metrics[-1] if metrics else None,
         "evaluation": comparison and comparison.as_json(),
     }
-    part = run.out / "summary.json.part"
-    part.write_text(json.dumps(summary, indent=1) + "\n")
-    os.replace(part, run.out / "summary.json")
+    with whole(run.out / "summary.json") as part:
+        part.write_text(json.dumps(summary, indent=1) + "\n")
     draw_report(metrics, comparison, settings.arm, run.out / "curves.png")
     spent = ", ".join(f"{part} {s:.0f} s" for part, s in seconds.items())
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
@@ -278,5 +285,15 @@ def main(given: Settings) -> int:
     return 1 if reason.endswith("--lr") else 0
 
 
+def command() -> int:
+    """The command line; the exit status as in `main`."""
+    try:
+        given = parse()
+    except ValueError as error:
+        print(f"rapo_mini: {error}", file=sys.stderr)
+        return 2
+    return main(given)
+
+
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Settings, description=Settings.__doc__)))
+    sys.exit(command())

@@ -5,11 +5,16 @@ The command line, config.json, the README's table and the notebooks all come fro
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
+
+import tyro
 
 from objective import kl_form
 from policy import choose_model, is_bundled
@@ -56,7 +61,7 @@ class Settings:
     max_new_tokens: int | None = None
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     lr: float | None = None
-    """AdamW's, constant after 10 steps of warm-up. None: 5e-4 on the bundled base, else 2e-5."""
+    """AdamW's, constant after 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     lora_r: int = 16
@@ -95,7 +100,7 @@ class Settings:
 
 # KL weight, entropy weight and phi_min of each arm on the bundled base: see docs/results.md.
 ARM_DEFAULTS = {
-    "rapo": {"alpha": 0.1, "beta": 0.0, "phi_min": 0.5},
+    "rapo": {"alpha": 0.3, "beta": 0.0, "phi_min": 0.7},
     "grpo": {"alpha": 0.1, "beta": 0.0, "phi_min": 1.0},
     "reverse-kl": {"alpha": 0.1, "beta": 0.0, "phi_min": 1.0},
     "no-kl": {"alpha": 0.0, "beta": 0.0, "phi_min": 1.0},
@@ -113,7 +118,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     chosen = {
         **ARM_DEFAULTS[settings.arm],
         "max_new_tokens": 72 if bundled else 1024,
-        "lr": 5e-4 if bundled else 2e-5,
+        "lr": 1e-3 if bundled else 2e-5,
         "micro_batch": 4 if gpu else 32,
         "eval_data": settings.data,
         "prompt_template": "plain" if bundled else "qwen-boxed",
@@ -151,11 +156,23 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-# ---------------------------------------------------------------- config.json
+# ---------------------------------------------------------------- what a run writes
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file so that a kill at any moment leaves the old one or the new one, never half of it.
+
+    Yields the path to write to; it takes the place of `path` when the block ends without an error.
+    """
+    part = path.with_name(path.name + ".part")
+    yield part
+    os.replace(part, path)
 
 
 def save_config(settings: Settings, out: Path) -> None:
-    (out / "config.json").write_text(json.dumps(asdict(settings), indent=1) + "\n")
+    with whole(out / "config.json") as part:
+        part.write_text(json.dumps(asdict(settings), indent=1) + "\n")
 
 
 def load_config(out: Path) -> Settings:
@@ -171,18 +188,28 @@ def load_config(out: Path) -> Settings:
 
 
 def resumed(given: Settings) -> Settings:
-    """The saved settings of the run named by --resume, with the new number of steps.
+    """The saved settings of the run that given.resume names, with given.steps."""
+    return replace(load_config(Path(given.resume)), steps=given.steps, out=given.resume)
 
-    Raises ValueError for any other flag given beside it: it would be another run.
+
+def parse(arguments: list[str] | None = None) -> Settings:
+    """The settings that a command line asks for; None: this program's own.
+
+    Beside --resume the only flag that may say something new is --steps: anything else would be another
+    run, so it raises ValueError.
     """
-    saved = load_config(Path(given.resume))
+    given = tyro.cli(Settings, args=arguments, description=Settings.__doc__)
+    if given.resume is None:
+        return given
+    saved = replace(load_config(Path(given.resume)), resume=given.resume)
+    given = tyro.cli(
+        Settings, args=arguments, default=saved
+    )  # now a flag not given has the saved value
     for field in fields(Settings):
-        value = getattr(given, field.name)
-        if field.name in ("steps", "resume") or value == field.default:
-            continue
-        if value != getattr(saved, field.name):
+        ours, theirs = getattr(given, field.name), getattr(saved, field.name)
+        if field.name != "steps" and ours != theirs:
             raise ValueError(
-                f"{flag(field.name)} {value} differs from the {getattr(saved, field.name)} that the run "
-                f"in {given.resume} was started with: a resumed run keeps its settings but --steps"
+                f"{flag(field.name)} {ours} differs from the {theirs} that the run in {given.resume} was "
+                "started with: a resumed run keeps its settings but --steps"
             )
-    return replace(saved, steps=given.steps, out=given.resume)
+    return given

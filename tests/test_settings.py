@@ -4,7 +4,16 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from settings import ARM_DEFAULTS, Settings, load_config, resolve, resumed, save_config
+from settings import (
+    ARM_DEFAULTS,
+    Settings,
+    load_config,
+    parse,
+    resolve,
+    resumed,
+    save_config,
+    whole,
+)
 
 
 def test_everything_left_open_is_decided():
@@ -70,13 +79,33 @@ def test_config_json_gives_back_the_settings(tmp_path):
 
 
 def test_resume_keeps_the_saved_settings_but_the_steps(tmp_path):
+    settings, _ = resolve(Settings(seed=3, alpha=0.3, steps=50, out=str(tmp_path)))
+    save_config(settings, tmp_path)
+    assert resumed(Settings(resume=str(tmp_path), steps=77)) == replace(settings, steps=77)
+    here = ["--resume", str(tmp_path)]
+    assert resumed(parse([*here, "--steps", "77"])) == replace(settings, steps=77)
+    assert resumed(parse([*here, "--seed", "3"])) == settings
+
+
+@pytest.mark.parametrize("other", [["--alpha", "0.9"], ["--seed", "0"], ["--arm", "grpo"]])
+def test_a_flag_that_would_change_a_resumed_run_is_refused(tmp_path, other):
+    """Also where it asks for a default: a seed of 0 is not the saved 3."""
     settings, _ = resolve(Settings(seed=3, alpha=0.3, out=str(tmp_path)))
     save_config(settings, tmp_path)
-    again = resumed(Settings(resume=str(tmp_path), steps=77))
-    assert again == replace(settings, steps=77)
-    assert resumed(Settings(resume=str(tmp_path), seed=3)).seed == 3
-    with pytest.raises(ValueError, match=r"--alpha 0.9 .* 0.3"):
-        resumed(Settings(resume=str(tmp_path), alpha=0.9))
+    with pytest.raises(ValueError, match=f"{other[0]} {other[1]} differs"):
+        parse(["--resume", str(tmp_path), *other])
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole(path) as part:
+        part.write_text("half of the n")
+        raise RuntimeError("killed")
+    assert path.read_text() == "old"
+    with whole(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"steps": 1, "nonsense": 2}', "[]"])

@@ -1,0 +1,119 @@
+"""Which runs a comparison is made of: the grid of KL weights, the seeds, RAPO's ablations, the map.
+
+The rule that keeps it fair [ours]: every arm with a KL gets the same grid of weights, and the weight that
+its curve is drawn at is the one with the highest pass@1 + pass@64 on VALIDATION puzzles. The test puzzles
+choose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from pass_at_k import pass_at_k
+from settings import ARM_DEFAULTS
+
+WEIGHTS = (0.03, 0.1, 0.3)  # KL weights that every arm with a KL is tried at
+PHI_MINS = (0.3, 0.5, 0.7)
+SEEDS = (0, 1, 2, 3, 4)  # of each arm at its chosen weight
+ABLATION_SEEDS = (0, 1, 2)
+VALIDATION_SAMPLES = 64  # completions of each validation puzzle
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run: what differs from the defaults of its arm."""
+
+    arm: str  # "base": no training
+    alpha: float = 0.0
+    seed: int = 0
+    phi_min: float = 1.0
+    beta: float = 0.0
+    kl_form: str = "auto"
+    phi_from: str = "completion"
+
+    @property
+    def name(self) -> str:
+        """One word, also the name of its folder.
+
+        >>> Cell("rapo", 0.1, 2, phi_min=0.5).name, Cell("no-kl").name
+        ('rapo-alpha0.1-phi_min0.5-seed2', 'no-kl-seed0')
+        """
+        default = Cell(self.arm)
+        shown = [
+            f"{f.name if f.type in ('float', 'int') else ''}{getattr(self, f.name)}"
+            for f in fields(self)
+            if f.name not in ("arm", "seed") and getattr(self, f.name) != getattr(default, f.name)
+        ]
+        return "-".join([self.arm, *shown, f"seed{self.seed}"])
+
+
+BASE = Cell("base")
+
+
+def default_cell(arm: str, seed: int = 0, alpha: float | None = None, **others) -> Cell:
+    """An arm with its default settings, but for what is given."""
+    values = {**ARM_DEFAULTS[arm], **others}
+    if alpha is not None:
+        values["alpha"] = alpha
+    return Cell(arm, seed=seed, **values)
+
+
+def grid(seed: int) -> list[Cell]:
+    """Every arm at every weight."""
+    return [
+        default_cell(arm, seed, alpha)
+        for arm in ARM_DEFAULTS
+        for alpha in (WEIGHTS if arm != "no-kl" else (0.0,))
+    ]
+
+
+def chosen_weights(done: dict[str, dict]) -> dict[str, float]:
+    """For each arm the weight with the highest validation pass@1 + pass@64 at seed 0.
+
+    done: the results of finished cells by name. An arm without finished cells is left out.
+    """
+    scores: dict[str, dict[float, float]] = {}
+    for cell in grid(seed=0):
+        if cell.name in done:
+            correct = np.array(done[cell.name]["validation"])  # (N,)
+            score = sum(pass_at_k(VALIDATION_SAMPLES, correct, k).mean() for k in (1, 64))
+            scores.setdefault(cell.arm, {})[cell.alpha] = float(score)
+    return {arm: max(by_weight, key=by_weight.get) for arm, by_weight in scores.items()}
+
+
+def ablations(alpha: float) -> dict[str, dict]:
+    """RAPO without, or with another form of, one of its parts: {label: what differs}."""
+    return {
+        "rapo": {"alpha": alpha},
+        "phi = 1": {"alpha": alpha, "phi_min": 1.0},
+        "sampled estimator": {"alpha": alpha, "kl_form": "sampled"},
+        "entropy 0.01": {"alpha": alpha, "beta": 0.01},
+        "group-mean phi": {"alpha": alpha, "phi_from": "group"},
+    }
+
+
+def quick_plan() -> list[Cell]:
+    """Base, RAPO and GRPO at their default weights."""
+    return [BASE, default_cell("rapo"), default_cell("grpo")]
+
+
+def plan(parts: Collection[str], done: dict[str, dict]) -> list[Cell]:
+    """The cells that can be named so far, each once: what follows the grid waits for its choice.
+
+    parts: of "seeds", "ablations", "map", "second grid"; done: the results of finished cells by name.
+    """
+    cells = [BASE, *grid(seed=0)]
+    if not all(cell.name in done for cell in cells):
+        return cells
+    chosen = chosen_weights(done)
+    kinds = ablations(chosen["rapo"]).values()
+    found = {
+        "seeds": [default_cell(a, s, chosen[a]) for s in SEEDS for a in chosen],
+        "ablations": [default_cell("rapo", s, **kind) for s in ABLATION_SEEDS for kind in kinds],
+        "map": [default_cell("rapo", 0, a, phi_min=p) for a in WEIGHTS for p in PHI_MINS],
+        "second grid": grid(seed=1),
+    }
+    return list(dict.fromkeys(cells + [cell for part in parts for cell in found[part]]))

@@ -1,0 +1,399 @@
+"""From counts of right answers to tables and figures: what `compare.py` found, with honest intervals.
+
+Everything here is computed from compare.json: for each cell how many of n completions of each test
+problem were right. Estimates are means over seeds and problems; an interval draws both anew
+(`crossed_bootstrap`), so it says what other seeds AND other problems could have shown. Differences are
+paired: problem by problem against the base, problem by problem and seed by seed against RAPO.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from compare_plan import (
+    BASE,
+    PHI_MINS,
+    VALIDATION_SAMPLES,
+    WEIGHTS,
+    Cell,
+    ablations,
+    chosen_weights,
+    default_cell,
+    grid,
+)
+from pass_at_k import COLOURS, Estimate, pass_at_k, powers_of_two
+from settings import ARM_DEFAULTS, whole
+
+
+def crossed_bootstrap(values: np.ndarray, resamples: int = 4000, seed: int = 0) -> Estimate:
+    """Mean of (S, N) values with a 95% interval that draws S seeds and N problems anew, independently.
+
+    With one seed it counts the problems alone. With few seeds it is a little too narrow, as any
+    bootstrap of a handful is.
+
+    >>> print(crossed_bootstrap(np.full((5, 20), 0.25)))
+    0.250 [0.250, 0.250]
+    """
+    if values.size == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    seeds, problems = values.shape
+    seed_share = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds  # (R, S)
+    problem_share = (
+        rng.multinomial(problems, np.full(problems, 1 / problems), size=resamples) / problems
+    )
+    means = np.einsum("rs,sn,rn->r", seed_share, values, problem_share, optimize=True)  # (R,)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Estimate(float(values.mean()), float(low), float(high))
+
+
+class Results:
+    """compare.json, asked by arm and k."""
+
+    def __init__(self, results: dict):
+        self.cells = results["cells"]
+        self.samples = results["protocol"]["samples"]
+        self.steps = results["protocol"]["steps"]
+        self.chosen = chosen_weights(self.cells)
+        base = self.cells[BASE.name]
+        hard = np.array(base["chosen_by"]) == 0  # (N,)
+        self.splits = {"full": np.ones_like(hard), "easy": ~hard, "hard": hard}
+        self.ks = powers_of_two(self.samples)
+        self.shown_ks = [k for k in (1, 16, 64, 256) if k in self.ks]
+
+    def done(self, cells: list[Cell]) -> list[Cell]:
+        return [cell for cell in cells if cell.name in self.cells]
+
+    def curve_cells(self, arm: str) -> list[Cell]:
+        """The finished cells of an arm at its chosen weight, in order of their seeds."""
+        if arm == "base":
+            return [BASE]
+        some = (default_cell(arm, seed, self.chosen[arm]) for seed in range(100))
+        return self.done(list(some))
+
+    def values(self, cells: list[Cell], k: int, split: str = "full") -> np.ndarray:
+        """pass@k by cell and problem: (S, N)."""
+        correct = np.array([self.cells[cell.name]["test"] for cell in cells])  # (S, N)
+        correct = correct[:, self.splits[split]]
+        return np.stack([pass_at_k(self.samples, row, k) for row in correct])
+
+    def against(self, arm: str, other: str, k: int, split: str) -> Estimate:
+        """The paired difference of two arms; to the base problem by problem, to an arm also by seed."""
+        mine, theirs = self.curve_cells(arm), self.curve_cells(other)
+        if other != "base":
+            seeds = {cell.seed for cell in mine} & {cell.seed for cell in theirs}
+            mine, theirs = ([c for c in some if c.seed in seeds] for some in (mine, theirs))
+        return crossed_bootstrap(self.values(mine, k, split) - self.values(theirs, k, split))
+
+    def validation_score(self, cell: Cell) -> tuple[float, float]:
+        correct = np.array(self.cells[cell.name]["validation"])
+        return tuple(float(pass_at_k(VALIDATION_SAMPLES, correct, k).mean()) for k in (1, 64))
+
+    def arms(self) -> list[str]:
+        return [arm for arm in ARM_DEFAULTS if arm in self.chosen]
+
+
+# ---------------------------------------------------------------- tables, in Markdown
+
+
+def table(head: list[str], rows: list[list]) -> str:
+    """A Markdown table; a float is printed with three digits.
+
+    >>> print(table(["arm", "pass@1"], [["rapo", 0.5]]))
+    | arm | pass@1 |
+    |---|---|
+    | rapo | 0.500 |
+    """
+    lines = [head, ["---"] * len(head), *rows]
+    shown = [[f"{x:.3f}" if isinstance(x, float) else str(x) for x in row] for row in lines]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in shown)
+    return text.replace("| --- ", "|---").replace("---|", "---|").replace("|--- |", "|---|")
+
+
+def report(results: dict) -> str:
+    """All tables that the finished cells allow."""
+    found = Results(results)
+    sizes = {name: int(chosen.sum()) for name, chosen in found.splits.items()}
+    parts = [
+        f"{sizes['full']} test problems, {found.samples} samples each; Hard: the {sizes['hard']} that "
+        f"the base solved in none of {found.samples} other samples; Easy: the other {sizes['easy']}. "
+        f"{found.steps} training steps. Intervals: 95%, over problems and seeds.",
+        curve_table(found),
+        difference_table(found),
+        seed_table(found),
+        grid_table(found),
+        ablation_table(found),
+        map_table(found),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def curve_table(found: Results) -> str:
+    rows = []
+    for split in found.splits:
+        if not found.splits[split].any():
+            continue
+        for arm in ["base", *found.arms()]:
+            cells = found.curve_cells(arm)
+            at = [str(crossed_bootstrap(found.values(cells, k, split))) for k in found.shown_ks]
+            weight = f"{found.chosen[arm]:g}" if arm in found.chosen else ""
+            rows.append([split, arm, weight, len(cells), *at])
+    head = ["split", "arm", "alpha", "seeds", *(f"pass@{k}" for k in found.shown_ks)]
+    return "**pass@k at each arm's chosen weight**\n\n" + table(head, rows)
+
+
+def difference_table(found: Results) -> str:
+    """Each arm against the base, and RAPO against each other arm."""
+    pairs = [(arm, "base") for arm in found.arms()]
+    pairs += [("rapo", arm) for arm in found.arms() if arm != "rapo" and "rapo" in found.chosen]
+    rows = []
+    for split in ("full", "hard"):
+        for mine, theirs in pairs:
+            at = [found.against(mine, theirs, k, split) for k in found.shown_ks]
+            shown = [f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]" for e in at]
+            rows.append([split, f"{mine} - {theirs}", *shown])
+    return "**Paired differences**\n\n" + table(
+        ["split", "difference", *(f"pass@{k}" for k in found.shown_ks)], rows
+    )
+
+
+def seed_table(found: Results) -> str:
+    """Seed by seed: nothing is averaged away."""
+    base = {k: found.values([BASE], k).mean() for k in found.shown_ks}
+    before = np.array(found.cells[BASE.name]["chosen_by"]) + found.cells[BASE.name]["test"] > 0
+    rows = [["base", "", "", *(float(v) for v in base.values()), "", "", "", ""]]
+    for arm in found.arms():
+        for cell in found.curve_cells(arm):
+            at = [float(found.values([cell], k).mean()) for k in found.shown_ks]
+            result = found.cells[cell.name]
+            after = np.array(result["test"]) > 0
+            won, lost = int((after & ~before).sum()), int((before & ~after).sum())
+            times = f"{at[0] / base[1]:.2f}"
+            entropy = float(result["last"]["entropy"])
+            rows.append([arm, f"{cell.alpha:g}", cell.seed, *at, times, won, lost, entropy])
+    head = ["arm", "alpha", "seed", *(f"pass@{k}" for k in found.shown_ks)]
+    head += ["pass@1 / base's", "newly solved", "no longer", "entropy"]
+    return (
+        f"**Seed by seed** (newly solved: by the arm in {found.samples} samples, by the base in none of "
+        f"{2 * found.samples}; no longer: the reverse)\n\n" + table(head, rows)
+    )
+
+
+def grid_table(found: Results) -> str:
+    cells = found.done(grid(seed=0))
+    if len(cells) <= len(found.arms()):
+        return ""
+    most = found.ks[-1]
+    rows = []
+    for cell in cells:
+        one, many = found.validation_score(cell)
+        both = found.done([cell, default_cell(cell.arm, 1, cell.alpha)])
+        at = [float(found.values(both, k).mean()) for k in (1, most)]
+        mark = "chosen" if found.chosen[cell.arm] == cell.alpha else ""
+        entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in both]))
+        rows.append([cell.arm, f"{cell.alpha:g}", one, many, mark, *at, len(both), entropy])
+    head = ["arm", "alpha", "validation pass@1", "validation pass@64", ""]
+    head += ["test pass@1", f"test pass@{most}", "seeds", "entropy"]
+    return "**The grid of KL weights** (validation: seed 0)\n\n" + table(head, rows)
+
+
+def ablation_table(found: Results) -> str:
+    rows = []
+    for label, kind in ablations(found.chosen.get("rapo", 0.0)).items():
+        cells = found.done([default_cell("rapo", seed, **kind) for seed in range(100)])
+        if cells:
+            at = [str(crossed_bootstrap(found.values(cells, k))) for k in found.shown_ks]
+            hard = found.values(cells, found.ks[-1], "hard").mean()
+            entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in cells]))
+            rows.append([label, len(cells), *at, float(hard), entropy])
+    if len(rows) < 2:
+        return ""
+    head = ["RAPO with", "seeds", *(f"pass@{k}" for k in found.shown_ks)]
+    return "**Ablations**\n\n" + table([*head, f"Hard, pass@{found.ks[-1]}", "entropy"], rows)
+
+
+def map_cells(found: Results) -> dict[tuple[float, float], Cell]:
+    """(alpha, phi_min) -> the finished cell of seed 0."""
+    wanted = {(a, p): default_cell("rapo", 0, a, phi_min=p) for a in WEIGHTS for p in PHI_MINS}
+    return {place: cell for place, cell in wanted.items() if cell.name in found.cells}
+
+
+def map_table(found: Results) -> str:
+    cells = map_cells(found)
+    if len(cells) < len(WEIGHTS) * len(PHI_MINS):
+        return ""
+    rows = [
+        [
+            f"{alpha:g}",
+            f"{phi_min:g}",
+            *(float(found.values([cell], k).mean()) for k in (1, found.ks[-1])),
+            found.cells[cell.name]["last"]["entropy"],
+        ]
+        for (alpha, phi_min), cell in cells.items()
+    ]
+    head = ["alpha", "phi_min", "pass@1", f"pass@{found.ks[-1]}", "entropy at the end"]
+    return "**RAPO over alpha and phi_min** (seed 0)\n\n" + table(head, rows)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def draw(results: dict, out: Path) -> list[Path]:
+    """Write the figures that the finished cells allow; returns their paths."""
+    from matplotlib.figure import Figure
+
+    found = Results(results)
+    figures = {"curves.png": draw_curves}
+    if grid_table(found):
+        figures["frontier.png"] = draw_frontier
+    if map_table(found):
+        figures["map.png"] = draw_map
+    for name, draw_one in figures.items():
+        figure = Figure(layout="constrained", dpi=110)
+        draw_one(found, figure)
+        with whole(out / name) as part:
+            figure.savefig(part, format="png")
+    return [out / name for name in figures]
+
+
+def tidy(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.tick_params(labelsize=13)
+    axes.title.set_size(15)
+    axes.xaxis.label.set_size(14)
+    axes.yaxis.label.set_size(14)
+
+
+def spread(heights: list[float], gap: float) -> list[float]:
+    """Heights moved apart until neighbours are `gap` apart, in the order given.
+
+    >>> spread([0.5, 0.5, 0.9], 0.1)
+    [0.45, 0.55, 0.9]
+    """
+    placed = np.array(heights, dtype=float)
+    order = np.argsort(placed, kind="stable")
+    for _ in range(200):
+        for low, high in zip(order, order[1:], strict=False):
+            missing = gap - (placed[high] - placed[low])
+            if missing > 1e-9:
+                placed[low] -= missing / 2
+                placed[high] += missing / 2
+    return [round(float(height), 6) for height in placed]
+
+
+def draw_curves(found: Results, figure) -> None:
+    """pass@k over k on Full, Easy and Hard, with bands; each curve is named at its right end."""
+    figure.set_size_inches(15, 5.2)
+    splits = [name for name, chosen in found.splits.items() if chosen.any()]
+    for axes, split in zip(np.atleast_1d(figure.subplots(1, len(splits))), splits, strict=True):
+        ends = {}
+        for arm in ["base", *found.arms()]:
+            cells = found.curve_cells(arm)
+            rows = [crossed_bootstrap(found.values(cells, k, split)) for k in found.ks]
+            colour = COLOURS[arm]
+            axes.fill_between(
+                found.ks, [r.low for r in rows], [r.high for r in rows], color=colour, alpha=0.1
+            )
+            width = 3 if arm in ("base", "rapo") else 2
+            axes.plot(found.ks, [r.mean for r in rows], color=colour, linewidth=width)
+            ends[arm] = rows[-1].mean
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(found.ks[::2], [str(k) for k in found.ks[::2]])
+        axes.set_xlim(1, found.ks[-1] * 4.5)  # room for the names
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -0.01), min(high, 1.03))
+        heights = spread(list(ends.values()), 0.06 * (axes.get_ylim()[1] - axes.get_ylim()[0]))
+        for arm, height in zip(ends, heights, strict=True):
+            axes.text(
+                found.ks[-1] * 1.15,
+                height,
+                arm,
+                color=COLOURS[arm],
+                va="center",
+                fontsize=14,
+                fontweight="bold" if arm == "rapo" else "normal",
+            )
+        size = int(found.splits[split].sum())
+        axes.set(title=f"{split.capitalize()}: {size} problems", xlabel="k", ylabel="pass@k")
+        tidy(axes)
+
+
+def draw_frontier(found: Results, figure) -> None:
+    """Every weight of every arm: pass@1 against pass@k at the largest k. Up and right is better."""
+    figure.set_size_inches(8, 6)
+    axes, most = figure.subplots(), found.ks[-1]
+    base = [float(found.values([BASE], k).mean()) for k in (1, most)]
+    axes.plot(*base, "o", color=COLOURS["base"], markersize=12)
+    axes.annotate(
+        "base", base, xytext=(10, 0), textcoords="offset points", va="center", fontsize=14
+    )
+    axes.axhline(base[1], color=COLOURS["base"], linestyle=":", linewidth=1.5)
+    for arm in found.arms():
+        cells = {
+            c.alpha: found.done([c, default_cell(arm, 1, c.alpha)]) for c in grid(0) if c.arm == arm
+        }
+        points = {
+            alpha: [float(found.values(some, k).mean()) for k in (1, most)]
+            for alpha, some in sorted(cells.items())
+            if some
+        }
+        x, y = zip(*points.values(), strict=True)
+        axes.plot(x, y, "-", color=COLOURS[arm], linewidth=2, alpha=0.6)
+        for alpha, (right, up) in points.items():
+            star = "*" if found.chosen[arm] == alpha else "o"
+            axes.plot(right, up, star, color=COLOURS[arm], markersize=17 if star == "*" else 9)
+            label = (
+                f"{arm} {alpha:g}"
+                if star == "*" and arm != "no-kl"
+                else arm
+                if arm == "no-kl"
+                else f"{alpha:g}"
+            )
+            axes.annotate(
+                label,
+                (right, up),
+                xytext=(8, 8),
+                textcoords="offset points",
+                color=COLOURS[arm],
+                fontsize=14 if star == "*" else 11,
+            )
+    axes.margins(0.18)
+    axes.set(
+        title="KL weights; the star is the one that validation chose",
+        xlabel="pass@1",
+        ylabel=f"pass@{most}",
+    )
+    tidy(axes)
+
+
+def draw_map(found: Results, figure) -> None:
+    """RAPO's alpha and phi_min: pass@1, pass@k at the largest k, entropy at the end."""
+    figure.set_size_inches(14, 4.6)
+    cells, most = map_cells(found), found.ks[-1]
+    measured = {
+        "pass@1": lambda cell: found.values([cell], 1).mean(),
+        f"pass@{most}": lambda cell: found.values([cell], most).mean(),
+        "entropy at the end (nats per token)": lambda c: found.cells[c.name]["last"]["entropy"],
+    }
+    for axes, (title, value) in zip(figure.subplots(1, 3), measured.items(), strict=True):
+        numbers = np.array([[value(cells[a, p]) for a in WEIGHTS] for p in PHI_MINS])
+        image = axes.imshow(numbers, cmap="cividis", origin="lower", aspect="auto")
+        axes.set_xticks(range(len(WEIGHTS)), [f"{a:g}" for a in WEIGHTS])
+        axes.set_yticks(range(len(PHI_MINS)), [f"{p:g}" for p in PHI_MINS])
+        for (row, column), number in np.ndenumerate(numbers):
+            dark = image.norm(number) < 0.5
+            axes.text(
+                column,
+                row,
+                f"{number:.2f}",
+                ha="center",
+                va="center",
+                fontsize=16,
+                color="white" if dark else "black",
+            )
+        axes.set(title=title, xlabel="alpha", ylabel="phi_min")
+        tidy(axes)
+        axes.grid(False)

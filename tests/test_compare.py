@@ -1,0 +1,220 @@
+"""compare.py, its plan and its report: the rule, the intervals, the resumed comparison."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import compare
+from compare_plan import BASE, SEEDS, WEIGHTS, chosen_weights, default_cell, grid, plan, quick_plan
+from compare_report import Results, crossed_bootstrap, draw, draw_curves, report, spread
+from pass_at_k import bootstrap
+from settings import ARM_DEFAULTS
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("seeds", "ablations", "map", "second grid")
+PROBLEMS, SAMPLES = 40, 16
+
+
+def result(cell, rng, chance, validation=20):
+    """A cell's entry in compare.json with right answers drawn at `chance` on every problem."""
+    return {
+        "cell": asdict(cell),
+        "last": {"reward": 0.4, "entropy": 0.1, "kl": 0.1},
+        "seconds": {"sample": 1.0, "learn": 2.0, "evaluate": 3.0},
+        "test": rng.binomial(SAMPLES, chance, PROBLEMS).tolist(),
+        "validation": [validation] * PROBLEMS,
+    }
+
+
+@pytest.fixture(scope="module")
+def results():
+    """A whole comparison with drawn counts: RAPO 0.6, the other arms 0.4, the base 0.2 a sample."""
+    rng = np.random.default_rng(0)
+    base = result(BASE, rng, 0.2) | {"chosen_by": [0] * 10 + [3] * (PROBLEMS - 10)}
+    cells = {BASE.name: base}
+    while todo := [c for c in plan(PARTS, cells) if c.name not in cells]:
+        for cell in todo:
+            chance = 0.6 if cell.arm == "rapo" else 0.4
+            score = 30 if cell.alpha == 0.1 else 20
+            cells[cell.name] = result(cell, rng, chance, score)
+    return {"protocol": {"steps": 200, "problems": PROBLEMS, "samples": SAMPLES}, "cells": cells}
+
+
+# ---------------------------------------------------------------- the plan
+
+
+def test_the_grid_comes_first_and_treats_all_arms_alike():
+    cells = plan(PARTS, {})
+    assert cells == [BASE, *grid(0)]
+    for arm in set(ARM_DEFAULTS) - {"no-kl"}:
+        assert [c.alpha for c in cells if c.arm == arm] == list(WEIGHTS)
+
+
+def test_after_the_grid_each_arm_gets_the_seeds_at_its_own_weight(results):
+    grid_only = {c.name: results["cells"][c.name] for c in [BASE, *grid(0)]}
+    cells = plan(["seeds"], grid_only)
+    for arm in ARM_DEFAULTS:
+        alpha = 0.0 if arm == "no-kl" else 0.1
+        assert [c.seed for c in cells if c.arm == arm and c.alpha == alpha] == list(SEEDS)
+    whole = plan(PARTS, grid_only)
+    assert len(whole) == len({c.name for c in whole}), "a cell is planned twice"
+
+
+def test_the_weight_is_chosen_by_validation_and_never_by_test(results):
+    cells = {c.name: dict(results["cells"][c.name]) for c in grid(0)}
+    assert chosen_weights(cells)["grpo"] == 0.1
+    best_on_test = cells[default_cell("grpo", 0, 0.3).name]
+    best_on_test["test"] = [SAMPLES] * PROBLEMS
+    assert chosen_weights(cells)["grpo"] == 0.1
+    best_on_test["validation"] = [64] * PROBLEMS
+    assert chosen_weights(cells)["grpo"] == 0.3
+
+
+# ---------------------------------------------------------------- intervals
+
+
+def test_the_interval_counts_seeds_and_problems():
+    """Draws with an effect of each seed and of each problem: the crossed interval covers the truth, one
+    that draws only problems does not."""
+    rng = np.random.default_rng(0)
+    crossed, only_problems = [], []
+    for i in range(200):
+        values = 0.1 * rng.standard_normal((8, 1)) + 0.3 * rng.standard_normal((1, 60))
+        values = values + 0.05 * rng.standard_normal((8, 60))
+        both, one = crossed_bootstrap(values, 400, i), bootstrap(values.mean(axis=0), 400, i)
+        crossed.append(both.low <= 0 <= both.high)
+        only_problems.append(one.low <= 0 <= one.high)
+    assert 0.87 <= np.mean(crossed) <= 0.99
+    assert np.mean(only_problems) < np.mean(crossed) - 0.05
+
+
+def test_differences_are_paired(results):
+    """An arm that has the base's own counts differs from it by nothing, with no width."""
+    cells = dict(results["cells"])
+    for seed in SEEDS:
+        cell = default_cell("grpo", seed, 0.1)
+        cells[cell.name] = cells[cell.name] | {"test": cells[BASE.name]["test"]}
+    found = Results(results | {"cells": cells})
+    assert tuple(found.against("grpo", "base", 16, "full")) == (0, 0, 0)
+    gap = found.against("rapo", "grpo", 1, "full")
+    assert gap.mean == pytest.approx(0.4, abs=0.05) and gap.low > 0.3
+
+
+def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
+    found = Results(results)
+    assert found.splits["hard"].sum() == 10 and found.splits["easy"].sum() == PROBLEMS - 10
+    assert found.values([BASE], 16, "hard").shape == (1, 10)
+    assert found.values([BASE], 16, "hard").mean() > 0.5, "scored on other samples than those"
+
+
+# ---------------------------------------------------------------- tables and figures
+
+
+def test_every_table_and_figure_is_made(results, tmp_path):
+    text = report(results)
+    for title in ("chosen weight", "Paired", "Seed by seed", "grid", "Ablations", "phi_min"):
+        assert title in text
+    assert text.count("| rapo | 0.1 | ") >= len(SEEDS)
+    for path in draw(results, tmp_path):
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+def test_the_curves_are_the_tables_numbers(results):
+    found, figure = Results(results), Figure()
+    draw_curves(found, figure)
+    drawn = [line.get_ydata() for line in figure.axes[0].lines]
+    for arm, heights in zip(["base", *found.arms()], drawn, strict=True):
+        cells = found.curve_cells(arm)
+        assert heights == pytest.approx([found.values(cells, k).mean() for k in found.ks])
+    names = [text.get_text() for text in figure.axes[0].texts]
+    assert names == ["base", *found.arms()]
+
+
+def test_labels_are_spread():
+    heights = spread([0.5, 0.52, 0.51, 0.9], 0.1)
+    assert min(np.diff(sorted(heights))) >= 0.0999 and heights[3] == 0.9
+    assert np.argsort(heights).tolist() == [0, 2, 1, 3]
+
+
+# ---------------------------------------------------------------- the command
+
+COMMAND = [sys.executable, str(ROOT / "compare.py"), "--quick"]
+COMMAND += ["--steps", "8", "--problems", "3", "--samples", "4", "--jobs", "2"]
+
+
+def run(out, **options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment, start_new_session=True, **options,
+    )  # fmt: skip
+
+
+def without_seconds(out):
+    cells = json.loads((out / "compare.json").read_text())["cells"]
+    return {name: {k: v for k, v in cell.items() if k != "seconds"} for name, cell in cells.items()}
+
+
+def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
+    undisturbed = run(tmp_path / "whole")
+    table, errors = undisturbed.communicate(timeout=600)
+    assert undisturbed.returncode == 0, errors
+    killed = run(tmp_path / "killed")
+    log = tmp_path / "killed" / "cells" / quick_plan()[1].name / "metrics.jsonl"
+    while not (log.exists() and log.read_bytes().count(b"\n") > 2):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert len(without_seconds(tmp_path / "whole")) == 3
+    again = run(tmp_path / "killed")
+    same_table, errors = again.communicate(timeout=600)
+    assert again.returncode == 0, errors
+    screen = Path(f"{log.parent}.screen.txt").read_text()
+    assert "going on with" in screen
+    assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "whole")
+    assert same_table.replace("killed", "whole") == table
+
+
+@pytest.mark.parametrize(
+    "wrong, named",
+    [
+        ({"steps": 0}, "--steps 0"),
+        ({"samples": 0}, "--samples 0"),
+        ({"jobs": 0}, "--jobs 0"),
+        ({"draw_only": True}, "--draw-only"),
+    ],
+)
+def test_bad_input_is_named_with_its_flag(tmp_path, capsys, wrong, named):
+    assert compare.main(compare.Options(out=tmp_path, **wrong)) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"cells": {}}'])
+def test_a_file_that_holds_no_comparison_is_named(tmp_path, capsys, content):
+    (tmp_path / "compare.json").write_text(content)
+    assert compare.main(compare.Options(out=tmp_path)) == 2
+    assert "compare.json" in capsys.readouterr().err
+
+
+def test_comparisons_of_different_length_or_base_are_not_mixed(tmp_path):
+    options = compare.completed(compare.Options(out=tmp_path))
+    empty = compare.load_results(options)
+    (tmp_path / "compare.json").write_text(json.dumps(empty))
+    assert compare.load_results(options) == empty
+    longer = compare.completed(compare.Options(out=tmp_path, steps=300))
+    with pytest.raises(ValueError, match=r"--steps 300, .* --steps 200"):
+        compare.load_results(longer)
+    empty["protocol"]["base"] = "other"
+    (tmp_path / "compare.json").write_text(json.dumps(empty))
+    with pytest.raises(ValueError, match="another bundled base"):
+        compare.load_results(options)
