@@ -175,13 +175,13 @@ def group_table(record: dict):
     table = Table(*columns, "verdict", "completion", box=None, header_style="bold", pad_edge=False)
     for column in table.columns[:-2]:
         column.justify, column.no_wrap = "right", True
-    table.columns[-2].no_wrap = table.columns[-1].no_wrap = True
-    table.columns[-2].min_width = 9
+    table.columns[-2].no_wrap = True
     for i, c in enumerate(record["completions"]):
         style = "green" if c["reward"] else "red"
         values = [number(c["advantage"], True), number(c["phi"]), str(len(c["columns"]["token"]))]
         values += [number(c["surrogate"], True), number(c["kl"]), number(c["entropy"])]
         text = visible(c["text"]).replace("␣", " ")
+        text = text if len(text) <= 64 else text[:30] + " … " + text[-30:]
         verdict = c["reason"] if c["ended"] else c["reason"] + ", cut off"
         row = [str(i), f"[{style}]{c['reward']:g}[/]", *values, number(c["share"], True)]
         table.add_row(*row, verdict, plain(text))
@@ -233,22 +233,25 @@ def plain(text: str):
     return Text(text)
 
 
-def most_telling(columns: dict) -> int:
-    """The place in a completion where its KL is largest, or its entropy if it has no KL."""
+def most_telling(group: list[dict], completion: int | None = None) -> tuple[int, int]:
+    """Where to look first: the completion (None: the first wrong one, if one is) and its token.
+
+    That is the token with the largest KL, or where the step had no KL with the largest entropy.
+    """
+    if completion is None:
+        completion = min(range(len(group)), key=lambda i: group[i]["reward"])
+    columns = group[completion]["columns"]
     values = columns["entropy"] if columns["logp_ref"] is None else columns["kl"]
-    return max(range(len(values)), key=lambda t: values[t] if values[t] is not None else -math.inf)
+    known = [t for t, x in enumerate(values) if x is not None]
+    return completion, max(known, key=values.__getitem__, default=0)
 
 
-def show(record: dict, completion: int | None, token: int | None, limit: int) -> None:
+def show(record: dict, completion: int, token: int, limit: int) -> None:
     """Print one record: the equation, the group, one completion's tokens, one token's candidates."""
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    s, prompt, group = record["settings"], record["prompt"], record["completions"]
-    if completion is None:  # the first right one, if there is one
-        completion = max(range(len(group)), key=lambda i: group[i]["reward"])
-    columns = group[completion]["columns"]
-    token = most_telling(columns) if token is None else token
+    s, prompt = record["settings"], record["prompt"]
     console.rule(
         f"step {record['step']}, update {record['update'] + 1} of {s['updates']} "
         f"({s['arm']}, KL {s['kl_form']})",
@@ -280,9 +283,9 @@ class View:
     step: int | None = None
     """Which traced step. None: the last."""
     completion: int | None = None
-    """Whose tokens to show, counted from 0. None: the first right one."""
+    """Whose tokens to show, counted from 0. None: the first wrong one."""
     token: int | None = None
-    """At which token to show the candidates. None: where the KL is largest."""
+    """At which token to show the candidates. None: with the largest KL."""
     tokens: int = 60
     """At most so many tokens of the completion; 0: all."""
 
@@ -291,36 +294,36 @@ def main(asked: View) -> int:
     """Print the view; the exit status (2: bad input)."""
     try:
         records = read_trace(asked.folder)
-        record = chosen(records, asked)
-        replace_file(asked.folder / "trace.html", page([as_json(r) for r in records]))
+        record, completion, token = chosen(records, asked)
     except ValueError as error:
         print(f"tracer: {error}", file=sys.stderr)
         return 2
-    show(record, asked.completion, asked.token, asked.tokens)
+    show(record, completion, token, asked.tokens)
+    replace_file(asked.folder / "trace.html", page([as_json(r) for r in records]))
     steps = ", ".join(map(str, dict.fromkeys(r["step"] for r in records)))
     print(f"\ntraced steps: {steps} (--step); all of it to look at: {asked.folder / 'trace.html'}")
     return 0
 
 
-def chosen(records: list[dict], asked: View) -> dict:
-    """The record that was asked for. Raises ValueError, naming the flag, if a number is off."""
+def chosen(records: list[dict], asked: View) -> tuple[dict, int, int]:
+    """The record, completion and token asked for. Raises ValueError, naming the flag that is off."""
     steps = [r["step"] for r in records]
     if not records or asked.step not in (None, *steps):
         wanted = "any step" if asked.step is None else f"--step {asked.step}"
         raise ValueError(f"{wanted} is not among the traced steps: {steps or 'none yet'}")
     record = [r for r in records if asked.step in (None, r["step"])][-1]
     group = record["completions"]
-    if asked.completion is not None and not 0 <= asked.completion < len(group):
-        raise ValueError(f"--completion {asked.completion} must lie from 0 to {len(group) - 1}")
-    if asked.token is not None:
-        at = asked.completion
-        at = max(range(len(group)), key=lambda i: group[i]["reward"]) if at is None else at
-        length = len(group[at]["columns"]["token"])
-        if not 0 <= asked.token < length:
-            raise ValueError(f"--token {asked.token} must lie from 0 to {length - 1}")
+    completion, token = asked.completion, asked.token
+    if completion is not None and not 0 <= completion < len(group):
+        raise ValueError(f"--completion {completion} must lie from 0 to {len(group) - 1}")
+    completion, telling = most_telling(group, completion)
+    token = telling if token is None else token
+    length = len(group[completion]["columns"]["token"])
+    if not 0 <= token < length:
+        raise ValueError(f"--token {token} must lie from 0 to {length - 1}")
     if asked.tokens < 0:
         raise ValueError(f"--tokens {asked.tokens} must be at least 0")
-    return record
+    return record, completion, token
 
 
 if __name__ == "__main__":

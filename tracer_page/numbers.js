@@ -9,33 +9,30 @@ function el(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Four digits that count, as in the terminal view: 0.1235, +0.5, 9.249·10⁻⁸; a dash for no number. */
-function digits(x, signed = false) {
+/** Four digits that count, as in the terminal view: 0.1235, +0.5, 9.249e−8; a dash for no number. */
+function digits(x, signed = false, count = 4) {
   if (x === null || x === undefined) return "–";
-  let text = String(Number(x.toPrecision(4)));
-  if (x !== 0 && (Math.abs(x) < 1e-4 || Math.abs(x) >= 1e6)) {
-    const [mantissa, power] = x.toExponential(3).split("e");
-    const raised = [...String(Number(power))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
-    text = `${Number(mantissa)}·10${raised.join("")}`;
-  }
-  return (signed && x > 0 ? "+" : "") + text.replace("-", "−");
+  const far = x !== 0 && (Math.abs(x) < 1e-4 || Math.abs(x) >= 1e6);
+  const text = far ? x.toExponential(count - 1).replace(/\.?0*e\+?/, "e") : String(Number(x.toPrecision(count)));
+  return (signed && x > 0 ? "+" : "") + text.replaceAll("-", "−");
 }
 
 /** A number on the page: its four digits, and all of them when the pointer rests on it. */
-function value(x, signed = false, name = "") {
+function value(x, signed = false, name = "", count = 4) {
   const attributes = { class: "value", title: x === null || x === undefined ? "not in this step" : String(x) };
   if (name) attributes["data-name"] = name;
-  return el("span", attributes, digits(x, signed));
+  const [mantissa, power] = digits(x, signed, count).split("e");
+  return el("span", attributes, ...(power ? [`${mantissa}·10`, el("sup", {}, power)] : [mantissa]));
 }
 
 /** A formula in the letters of objective.py, such as "D_KL(ref^ ‖ π_θ)", set as mathematics. */
 function formula(text, className = "math") {
   const made = el("span", { class: className });
-  for (const [part] of text.matchAll(/ref\^|[\p{L}]+_[\p{L}]+|[\p{L}]+|[^\p{L}]+/gu)) {
+  for (const [part] of text.matchAll(/ref\^|r̄|(?:[A-Za-z]+|\p{L})(?:_(?:[A-Za-z]+|\p{L}))?|[^\p{L}]+/gu)) {
     const [base, index] = part.split("_");
     if (part === "ref^") made.append(el("span", { class: "hat" }, "ref"));
     else if (!/\p{L}/u.test(part)) made.append(part);
-    else made.append([...base].length === 1 ? el("i", {}, base) : base);
+    else made.append(/^(\p{L}|r̄)$/u.test(base) ? el("i", {}, base) : base);
     if (index) made.append(el("sub", {}, index));
   }
   return made;

@@ -20,7 +20,6 @@ const QUANTITIES = [
 const state = { record: null, quantity: QUANTITIES[0], completion: 0, token: 0, spans: [] };
 
 const mean = (xs) => (xs.includes(null) ? null : xs.reduce((a, b) => a + b, 0) / xs.length);
-const columnsOf = (i) => state.record.completions[i].columns;
 const wordOf = (token) => state.record.vocabulary[token];
 const stepName = (r) =>
   `step ${r.step}` + (r.settings.updates > 1 ? `, update ${r.update + 1} of ${r.settings.updates}` : "");
@@ -35,16 +34,14 @@ function showStep(index) {
   $("step-name").replaceChildren(stepName(r), el("small", {}, `${index + 1} of ${texts.length}`));
   $("run").textContent =
     `arm ${s.arm}, KL ${s.kl_form}; ${s.prompts} prompts × ${s.group_size} completions; ` +
-    `temperature ${s.temperature}; ε ${s.clip_eps}; learning rate ${s.lr}; seed ${s.seed}; ` +
-    s.model.split(/[\\/]/).slice(-2).join("/");
+    `temperature ${s.temperature}; ε ${s.clip_eps}; ` + (s.arm === "rapo" ? `φ_min ${s.phi_min}; ` : "") + `learning rate ${s.lr}; seed ${s.seed}; ` +
+    (/^([/\\.]|\w:)/.test(s.model) ? s.model.split(/[\\/]/).pop() : s.model);
   showEquation(r);
   showRows(r);
   showPrompt(r);
   showCards(r);
   showMetrics(r.metrics);
-  const first = r.completions.findIndex((c) => c.reward > 0);
-  state.completion = Math.max(0, first);
-  state.token = mostTelling(columnsOf(state.completion));
+  [state.completion, state.token] = mostTelling(r.completions);
   paint();
   markSelected();
   inspect(state.completion, state.token);
@@ -62,19 +59,21 @@ function showEquation(r) {
   const s = r.settings, rows = r.rows, loss = r.metrics.loss, kl = klTerm(s);
   $("equation").replaceChildren(
     term("", "J(θ)", value(loss === null ? null : -loss, true, "J"), "minus the loss", "share"),
-    term("=", "g", value(mean(rows.surrogate), false, "mean-g"), "clipped surrogate", "gain"),
+    el("span", { class: "unit" }, el("span", { class: "operator" }, "="), term("", "mean", value(r.rows.reward.length), "completions"),
+      el("span", { class: "bracket" }, "(")),
+    term("", "g", value(mean(rows.surrogate), false, "mean-g"), "clipped surrogate", "gain"),
     ...(kl
       ? [term("−", "α", value(s.alpha, false, "alpha"), "weight"),
          term("·", kl, value(mean(rows.kl), false, "mean-kl"), "KL, nats a token", "kl")]
       : [el("span", { class: "absent" }, "no KL in this arm")]),
     term("+", "β", value(s.beta, false, "beta"), "weight"),
     term("·", "H(π_θ)", value(mean(rows.entropy), false, "mean-entropy"), "entropy, nats a token", "entropy"),
-  );
+    el("span", { class: "bracket" }, ")"));
 }
 
 /** The whole step as dots, one a completion: which were right, and which group is looked at. */
 function showRows(r) {
-  const G = r.settings.group_size, B = r.rows.reward.length;
+  const G = r.settings.group_size;
   const groups = r.problems.map((problem, p) => {
     const dots = r.rows.reward.slice(p * G, (p + 1) * G).map((reward) => el("i", { class: reward ? "right" : "" }));
     const right = dots.filter((dot) => dot.className).length;
@@ -86,8 +85,8 @@ function showRows(r) {
   });
   const own = r.completions.map((c) => c.share);
   $("step-rows").replaceChildren(
-    el("p", {}, "Each value is the mean over the step's ", el("b", {}, `${B} completions`),
-      ", a completion's being the mean over its tokens. Filled: right. Framed: the group below; its share of the loss is ",
+    el("p", {}, "Here ", formula("E[1/G Σ]"), ` is the mean over the step's P = ${r.problems.length} prompts and the G = ${G} completions of each, ` +
+      "a completion's value being the mean over its tokens. Filled: right. Framed: the group below; its share of the loss −J is ",
       value(own.includes(null) ? null : own.reduce((a, b) => a + b, 0), true, "group-share"), " of ",
       value(r.metrics.loss, true, "loss"), "."),
     el("div", { class: "groups" }, ...groups));
@@ -104,14 +103,14 @@ function showPrompt(r) {
     return found.flatMap((c, n) => [n ? ", " : "", value(c[name], name === "advantage"), ` where r = ${c.reward}`]);
   };
   const rows = [
-    ["A = (r − r̄) / σ", "r̄ ", value(r.reward_mean, false, "reward-mean"), ", σ ", value(r.reward_std, false, "reward-std"), ": ", ...both("advantage")],
+    ["A = (r − r̄) / σ", formula("r̄ "), value(r.reward_mean, false, "reward-mean"), formula(", σ "), value(r.reward_std, false, "reward-std"), ": ", ...both("advantage")],
     ["ρ = π_θ / π_old", `clipped to ${digits(1 - s.clip_eps)} – ${digits(1 + s.clip_eps)}`,
-      r.update ? "" : "; before the first update every ρ is 1, up to rounding"],
-    ["g = min(ρA, clip(ρ)A)", "mean over the group ", value(mean(r.completions.map((c) => c.surrogate)))],
+      r.update ? "" : "; before any update it is 1, up to rounding"],
+    ["g = min(ρ A, clip(ρ) A)", "mean over the group ", value(mean(r.completions.map((c) => c.surrogate)))],
   ];
   if (klTerm(s))
     rows.push(s.arm === "rapo"
-      ? ["ref^ = π_ref^φ / Z", "φ ", ...(s.phi_from === "group" ? [value(r.completions[0].phi), " by the group's mean reward"] : both("phi"))]
+      ? ["ref^ = π_ref^φ / Z", formula("φ "), ...(s.phi_from === "group" ? [value(r.completions[0].phi), " by the group's mean reward"] : both("phi"))]
       : ["ref^ = π_ref", "this arm does not reweight its reference"]);
   $("definitions").replaceChildren(
     ...rows.map(([left, ...right]) => el("div", {}, el("dt", {}, powers(left)), el("dd", {}, ...right))));
@@ -146,10 +145,10 @@ function showCards(r) {
     });
     state.spans.push(spans);
     const verdict = (c.reward ? "✓ " : "✗ ") + c.reason + (c.ended ? "" : ", cut off");
-    const head = el("h2", {}, formula("y"), el("sub", {}, String(i)),
-      el("span", { class: c.reward ? "verdict right" : "verdict" }, verdict));
-    const facts = el("p", { class: "facts" },
-      fact("r", c.reward), fact("A", c.advantage, true), fact("φ", c.phi), fact("g", c.surrogate, true),
+    const head = el("h2", {}, el("span", {}, formula("y"), el("sub", {}, String(i))),
+      el("span", { class: c.reward ? "verdict right" : "verdict" }, verdict),
+      el("span", { class: "facts" }, fact("r", c.reward), fact("A", c.advantage, true)));
+    const facts = el("p", { class: "facts" }, fact("φ", c.phi), fact("g", c.surrogate, true),
       c.columns.logp_ref ? fact("KL", c.kl) : null, fact("H", c.entropy), fact("share", c.share, true));
     return el("article", { class: "card", "aria-label": `completion ${i}, ${verdict}` }, head, facts,
       el("div", { class: "tokens", role: "group", "aria-label": `${spans.length} tokens of completion ${i}` }, ...spans));
@@ -157,7 +156,7 @@ function showCards(r) {
 }
 
 const fact = (name, x, signed = false) =>
-  el("span", {}, formula(name), " ", value(x, signed, name));
+  el("span", {}, formula(name), " ", value(x, signed, name, 3));
 
 function choose(quantity) {
   state.quantity = quantity;
@@ -183,10 +182,11 @@ function paint() {
     el("span", {}, absent ? "This step had no reference: there is nothing to show." : `${q.says}.`));
 }
 
-/** The place where the KL is largest, or the entropy if there is no KL. */
-function mostTelling(k) {
-  const values = k.logp_ref ? k.kl : k.entropy;
-  return values.reduce((best, x, t) => (x > values[best] ? t : best), 0);
+/** Where to look first, [i, t]: the largest KL (or entropy) in the first wrong completion, if one is. */
+function mostTelling(completions) {
+  const i = Math.max(0, completions.findIndex((c) => !c.reward));
+  const k = completions[i].columns, values = k.logp_ref ? k.kl : k.entropy;
+  return [i, values.reduce((best, x, t) => (x > values[best] ? t : best), 0)];
 }
 
 // ---------------------------------------------------------------- one token
@@ -218,12 +218,13 @@ function inspect(i, t) {
   const r = state.record, s = r.settings, c = r.completions[i], k = c.columns, n = k.token.length;
   const at = (name) => (k[name] ? k[name][t] : null);
   const B = r.rows.reward.length, kl = klTerm(s);
-  const place = el("p", { class: "place math" }, "share = − ", el("span", { class: "fraction" },
-    el("span", {}, "1"), el("span", { title: "completions of the step × tokens of this one" }, `${B} · ${n}`)), " ( ",
-    el("span", { class: "in", title: "min(ρA, clip(ρ)A)" }, value(at("surrogate"), false, "surrogate"), el("small", {}, formula("g"))),
-    ...(kl ? [` − ${s.alpha} · `, el("span", { class: "in" }, value(at("kl"), false, "kl"), el("small", {}, "KL"))] : []),
-    ` + ${s.beta} · `, el("span", { class: "in" }, value(at("entropy"), false, "entropy"), el("small", {}, formula("H"))),
-    " ) = ", el("b", {}, value(at("share"), true, "share")));
+  const line = (...parts) => el("p", {}, ...parts);
+  const place = el("div", { class: "place math" },
+    line(formula(`share = −(g ${kl ? "− α·KL " : ""}+ β·H) / (B·|y|)`)),
+    line("= −(", value(at("surrogate"), false, "surrogate"),
+      ...(kl ? [" − ", value(s.alpha), "·", value(at("kl"), false, "kl")] : []),
+      " + ", value(s.beta), "·", value(at("entropy"), false, "entropy"), ") / (", value(B), "·", value(n), ")"),
+    line("= ", el("b", {}, value(at("share"), true, "share"))));
   const numbers = [
     ["log π_θ", "logp"], ["log π_old", "logp_old"], ["log π_ref", "logp_ref"], ["log ref^", "logp_target"],
   ].map(([name, key]) => [name, value(at(key), false, key)]);
@@ -247,7 +248,7 @@ function distributions(k, t) {
   const bars = (ps) => el("span", { class: "bars" }, ...series.map(([name], n) => {
     const bar = el("i", { class: name });
     bar.style.setProperty("--p", ps[n] ?? 0);
-    return el("span", { title: `${ps[n]}` }, bar, digits(ps[n] === null ? null : Number(ps[n].toPrecision(3))));
+    return el("span", { title: `${ps[n]}` }, bar, digits(ps[n], false, 3));
   }));
   const rows = k.likely[t].map((token, c) => {
     const drawn = token === k.token[t];
