@@ -260,7 +260,7 @@ def show(record: dict, completion: int, token: int, limit: int) -> None:
     for line in equation(record):
         console.print(line, markup=False, style="bold")
     console.print(
-        f"\nx: {visible(prompt['text'])}    gold answer: {prompt['answer']}", markup=False
+        f"\nx: {visible(prompt['text'])}    gold answer: {visible(prompt['answer'])}", markup=False
     )
     mean, std = number(record["reward_mean"]), number(record["reward_std"])
     console.print(f"A = (r − {mean}) / {std}, the group's mean and standard deviation\n")

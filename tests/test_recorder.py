@@ -89,18 +89,18 @@ def test_every_number_is_the_one_that_the_step_used(tmp_path, monkeypatch, cut):
     monkeypatch.setattr(step, "token_shares", watched_shares)
     records = []
     step.learn(run.policy, run.optimizer, rolled, run.settings, records)
-    used = {}
-    for tokens, mask, terms, logp_old, advantage, shares, clipped in caught:
+    order = torch.argsort(rolled.completions.mask.sum(dim=1), stable=True).tolist()
+    rows = []  # in the step's order, which is by length
+    for _, mask, terms, logp_old, advantage, shares, clipped in caught:
         for b, length in enumerate(mask.sum(dim=1).tolist()):
             numbers = {"logp": terms.logp, "kl": terms.kl, "entropy": terms.entropy}
             numbers |= {"share": shares, "logp_old": logp_old, "log_u": terms.log_u}
             row = {name: x[b, :length].detach() for name, x in numbers.items()}
             row |= {"A": advantage[b], "clipped": clipped[b, :length].tolist()}
-            used[tuple(tokens[b, :length].tolist()), tuple(row["logp_old"].tolist())] = row
-    for c in records[0]["completions"]:
-        k = c["columns"]
-        old = tuple(torch.tensor(k["logp_old"]).tolist())
-        row = used[tuple(k["token"]), old]
+            rows.append(row)
+    used, first = dict(zip(order, rows, strict=True)), records[0]["prompt"]["first_row"]
+    for i, c in enumerate(records[0]["completions"]):
+        k, row = c["columns"], used[first + i]
         for name in ("logp", "logp_old", "kl", "entropy", "share"):
             assert same_float32(k[name], row[name]), name
         assert [bool(x) for x in k["clipped"]] == row["clipped"]
@@ -259,7 +259,7 @@ def test_the_most_mixed_group_is_traced():
 def test_subwords_of_the_qwen_kind(tmp_path, qwen_like_base):
     """Byte-level subwords, 60 tokens long, embeddings past the vocabulary: the same record."""
     changed = {"model": str(qwen_like_base), "prompt_template": "qwen-boxed", "max_new_tokens": 60}
-    rolled, [record], metrics = traced_step(run_for(tmp_path, **changed), 1)
+    _, [record], metrics = traced_step(run_for(tmp_path, **changed), 1)
     assert sum(record["rows"]["share"]) == pytest.approx(metrics["loss"], abs=1e-6)
     assert max(len(c["columns"]["token"]) for c in record["completions"]) == 60
     drawn = {t for c in record["completions"] for t in c["columns"]["token"]}

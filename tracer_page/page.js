@@ -17,7 +17,7 @@ const QUANTITIES = [
     signed: true, floor: 1e-9, of: (c, k, t) => k.share[t] },
 ];
 
-const state = { record: null, quantity: QUANTITIES[0], completion: 0, token: 0, spans: [] };
+const state = { record: null, quantity: QUANTITIES[0], completion: 0, token: 0, spans: [], marked: null };
 
 const mean = (xs) => (xs.includes(null) ? null : xs.reduce((a, b) => a + b, 0) / xs.length);
 const wordOf = (token) => state.record.vocabulary[token];
@@ -191,12 +191,13 @@ function mostTelling(completions) {
 
 // ---------------------------------------------------------------- one token
 
+/** Only the selected token can be reached by Tab and is named for a screen reader. */
 function markSelected() {
-  document.querySelectorAll(".tokens [tabindex]").forEach((span) => {
-    for (const name of ["tabindex", "role", "aria-label", "aria-current"]) span.removeAttribute(name);
-  });
   const c = state.record.completions[state.completion], k = c.columns, t = state.token;
   const span = state.spans[state.completion][t];
+  if (span !== state.marked) // else it would lose the focus on the way
+    for (const name of ["tabindex", "role", "aria-label", "aria-current"]) state.marked?.removeAttribute(name);
+  state.marked = span;
   span.setAttribute("tabindex", "0");
   span.setAttribute("role", "button");
   span.setAttribute("aria-current", "true");
