@@ -161,7 +161,7 @@ def distributions(
     """The columns of one completion that come from a Glimpse; candidates and the others (T, C).
 
     "likely" holds the likeliest tokens at each place, each once, by falling pi_theta, and "p_policy",
-    "p_ref", "p_target" their probabilities, to four digits for drawing; the log-probs of the drawn
+    "p_ref", "p_target" their probabilities, to six digits for drawing; the log-probs of the drawn
     token stand apart and exact. Without a reference the last four are None.
     """
     rows = {"p_policy": logp, "p_ref": ref_logp, "p_target": target_logp}
@@ -175,7 +175,7 @@ def distributions(
             continue
         p = row.gather(1, order).exp().tolist()
         out[name] = [
-            [float(f"{at[c]:.4g}") for c in keep] for at, keep in zip(p, kept, strict=True)
+            [float(f"{at[c]:.6g}") for c in keep] for at, keep in zip(p, kept, strict=True)
         ]
     out["logp_ref"] = None if ref_logp is None else exact(ref_logp[:, 0])
     out["logp_target"] = None if target_logp is None else exact(target_logp[:, 0])

@@ -24,10 +24,10 @@ PARTS = Path(__file__).resolve().parent / "tracer_page"
 # What stands behind -alpha in each arm's J, in the letters of objective.py.
 KL_TERMS = {
     ("rapo", "exact"): "D_KL(ref^ ‖ π_θ)",
-    ("rapo", "sampled"): "u log u − u + 1, u = ref^/π_θ",
-    ("grpo", "sampled"): "w − 1 − log w, w = π_ref/π_θ",
+    ("rapo", "sampled"): "k = u log u − u + 1, u = ref^/π_θ",
+    ("grpo", "sampled"): "k_3 = w − 1 − log w, w = π_ref/π_θ",
     ("reverse-kl", "exact"): "D_KL(π_θ ‖ π_ref)",
-    ("reverse-kl", "sampled"): "½ (log π_θ/π_ref)²",
+    ("reverse-kl", "sampled"): "k_2 = ½ (log π_θ/π_ref)²",
 }
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         run = [sys.executable, ROOT / "rapo_mini.py", "--steps", "3", "--trace", out]
         run += ["--out", Path(folder) / "run", "--eval-problems", "0"]
         subprocess.run(run, check=True, cwd=folder)
-        page = browser.new_page(viewport={"width": 1200, "height": 1100}, device_scale_factor=1.5)
+        page = browser.new_page(viewport={"width": 1200, "height": 1135}, device_scale_factor=1.5)
         page.goto((out / "trace.html").as_uri())
         page.locator("#step").fill("2")
         page.keyboard.press("2")

@@ -323,7 +323,7 @@ def test_other_arms(browser, tmp_path, arm, term):
                         prompts=2, group_size=4, eval_problems=0, show_every=0)  # fmt: skip
     assert rapo_mini.main(settings) == 0
     with opened(browser, tmp_path / "trace.html") as page:
-        assert term in page.locator("#equation").inner_text()
+        assert term in page.locator("main").inner_text()
         page.keyboard.press("2")
         token(page, 1, 1).click()
         series = page.locator(".series > span").count()

@@ -28,7 +28,7 @@ function value(x, signed = false, name = "", count = 4) {
 /** A formula in the letters of objective.py, such as "D_KL(ref^ ‖ π_θ)", set as mathematics. */
 function formula(text, className = "math") {
   const made = el("span", { class: className });
-  for (const [part] of text.matchAll(/ref\^|r̄|(?:[A-Za-z]+|\p{L})(?:_(?:[A-Za-z]+|\p{L}))?|[^\p{L}]+/gu)) {
+  for (const [part] of text.matchAll(/ref\^|r̄|(?:[A-Za-z]+|\p{L})(?:_(?:[A-Za-z]+|\p{L}|\d))?|[^\p{L}]+/gu)) {
     const [base, index] = part.split("_");
     if (part === "ref^") made.append(el("span", { class: "hat" }, "ref"));
     else if (!/\p{L}/u.test(part)) made.append(part);

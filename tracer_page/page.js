@@ -34,7 +34,7 @@ function showStep(index) {
   $("step-name").replaceChildren(stepName(r), el("small", {}, `${index + 1} of ${texts.length}`));
   $("run").textContent =
     `arm ${s.arm}, KL ${s.kl_form}; ${s.prompts} prompts × ${s.group_size} completions; ` +
-    `temperature ${s.temperature}; ε ${s.clip_eps}; ` + (s.arm === "rapo" ? `φ_min ${s.phi_min}; ` : "") + `learning rate ${s.lr}; seed ${s.seed}; ` +
+    `temperature ${s.temperature}; ε ${s.clip_eps}; ` + (s.arm === "rapo" ? `φ_min ${s.phi_min}; ` : "") + `lr ${s.lr}; seed ${s.seed}; ` +
     (/^([/\\.]|\w:)/.test(s.model) ? s.model.split(/[\\/]/).pop() : s.model);
   showEquation(r);
   showRows(r);
@@ -64,7 +64,7 @@ function showEquation(r) {
     term("", "g", value(mean(rows.surrogate), false, "mean-g"), "clipped surrogate", "gain"),
     ...(kl
       ? [term("−", "α", value(s.alpha, false, "alpha"), "weight"),
-         term("·", kl, value(mean(rows.kl), false, "mean-kl"), "KL, nats a token", "kl")]
+         term("·", kl.split(" = ")[0], value(mean(rows.kl), false, "mean-kl"), "KL, nats a token", "kl")]
       : [el("span", { class: "absent" }, "no KL in this arm")]),
     term("+", "β", value(s.beta, false, "beta"), "weight"),
     term("·", "H(π_θ)", value(mean(rows.entropy), false, "mean-entropy"), "entropy, nats a token", "entropy"),
@@ -100,7 +100,7 @@ function showPrompt(r) {
   const at = (want) => r.completions.find((c) => Boolean(c.reward) === want);
   const both = (name) => {
     const found = [at(true), at(false)].filter(Boolean);
-    return found.flatMap((c, n) => [n ? ", " : "", value(c[name], name === "advantage"), ` where r = ${c.reward}`]);
+    return found.flatMap((c, n) => [n ? ", " : "", value(c[name], name === "advantage"), ` if r = ${c.reward}`]);
   };
   const rows = [
     ["A = (r − r̄) / σ", formula("r̄ "), value(r.reward_mean, false, "reward-mean"), formula(", σ "), value(r.reward_std, false, "reward-std"), ": ", ...both("advantage")],
@@ -112,6 +112,7 @@ function showPrompt(r) {
     rows.push(s.arm === "rapo"
       ? ["ref^ = π_ref^φ / Z", formula("φ "), ...(s.phi_from === "group" ? [value(r.completions[0].phi), " by the group's mean reward"] : both("phi"))]
       : ["ref^ = π_ref", "this arm does not reweight its reference"]);
+  if (klTerm(s)?.includes(" = ")) rows.push([klTerm(s), "the arm's KL at the sampled token"]);
   $("definitions").replaceChildren(
     ...rows.map(([left, ...right]) => el("div", {}, el("dt", {}, powers(left)), el("dd", {}, ...right))));
 }
@@ -258,7 +259,7 @@ function distributions(k, t) {
       bars(series.map(([name]) => k[name][t][c])));
   });
   const rest = series.map(([name]) => Math.max(0, 1 - k[name][t].reduce((a, b) => a + b, 0)));
-  rows.push(el("li", { class: "rest" }, el("span", {}, "all others"), bars(rest.map((p) => (p < 5e-4 ? 0 : p)))));
+  rows.push(el("li", { class: "rest" }, el("span", {}, "all others"), bars(rest.map((p) => (p < 5e-6 ? 0 : p)))));
   const note = k.p_ref ? null : el("p", { class: "note" }, "This arm has no KL, so the step read no reference.");
   return [el("h3", {}, "What could have stood here"), key, el("ol", { class: "likely" }, ...rows), note].filter(Boolean);
 }
