@@ -297,9 +297,7 @@ def score(
         logits = head(state) / temperature  # (n, V)
         with torch.no_grad():
             ref_logits = None if ref_state is None else head(ref_state) / temperature  # (n, V)
-        seen = (
-            None if glimpses is None else []
-        )  # the recomputation in the backward pass has its own
+        seen = None if glimpses is None else []  # its own list: the backward pass comes here again
         return token_terms(logits, ref_logits, token, token_phi, arm, form, seen), seen
 
     real = mask.bool()
