@@ -198,16 +198,16 @@ def exact(numbers: Tensor) -> list[float]:
 def token_text(tokenizer, token: int) -> str:
     """What one token adds to a text.
 
-    A token of the byte-level kind may hold only part of a character: then its bytes, as <E2 82>. An id
-    past the vocabulary, which a model with padded embeddings can draw, is shown as <id 151900>.
+    A token of the byte-level kind may hold only part of a character: then its bytes, as <E282>. An id
+    past the vocabulary, which a model with padded embeddings can draw, is shown as <id:151900>.
     """
     piece = tokenizer.convert_ids_to_tokens(token)
     if piece is None:
-        return f"<id {token}>"
+        return f"<id:{token}>"
     text = tokenizer.decode([token])
     if "\ufffd" not in text or any(c not in BYTE_OF for c in piece):
         return text or piece
-    return "<" + " ".join(f"{BYTE_OF[c]:02X}" for c in piece) + ">"
+    return "<" + "".join(f"{BYTE_OF[c]:02X}" for c in piece) + ">"
 
 
 def _byte_of() -> dict[str, int]:

@@ -263,7 +263,9 @@ def show(record: dict, completion: int, token: int, limit: int) -> None:
         f"\nx: {visible(prompt['text'])}    gold answer: {visible(prompt['answer'])}", markup=False
     )
     mean, std = number(record["reward_mean"]), number(record["reward_std"])
-    console.print(f"A = (r − {mean}) / {std}, the group's mean and standard deviation\n")
+    advantage = f"A = (r − {mean}) / {std}, the group's mean and standard deviation"
+    equal = f"A = 0: all rewards of the group are {mean}"
+    console.print((advantage if record["reward_std"] else equal) + "\n")
     console.print(group_table(record))
     console.print(f"\nThe tokens of completion {completion} (--completion):\n")
     console.print(token_table(record, completion, limit))

@@ -277,5 +277,5 @@ def test_a_token_is_shown_as_what_it_is(qwen_like_base):
     assert "".join(words) == text and len(words) < len(text), "subwords"
     euro = [room.token_text(tokenizer, t) for t in tokenizer.encode("ż")]  # never seen: two bytes
     assert euro == ["<C5>", "<BC>"]
-    assert room.token_text(tokenizer, len(tokenizer) + 3) == f"<id {len(tokenizer) + 3}>"
+    assert room.token_text(tokenizer, len(tokenizer) + 3) == f"<id:{len(tokenizer) + 3}>"
     assert room.token_text(tokenizer, tokenizer.eos_token_id) == "<|endoftext|>"

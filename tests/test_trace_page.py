@@ -333,6 +333,23 @@ def test_other_arms(browser, tmp_path, arm, term):
             assert "no reference" in page.locator("#legend").inner_text()
 
 
+def test_subwords_of_the_qwen_kind(browser, tmp_path, qwen_like_base):
+    """Chat prompt, subwords, bytes, ids past the vocabulary, 300 tokens: nothing overflows or is lost."""
+    settings = Settings(steps=1, model=str(qwen_like_base), trace=str(tmp_path), threads=1, prompts=1,
+                        group_size=4, max_new_tokens=300, eval_problems=0, show_every=0,
+                        out=str(tmp_path / "r"))  # fmt: skip
+    assert rapo_mini.main(settings) == 0
+    record = tracer.read_trace(tmp_path)[0]
+    with opened(browser, tmp_path / "trace.html", viewport={"width": 400, "height": 800}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert "<|im_start|>user" in page.locator(".x").inner_text()
+        assert "all rewards are equal" in page.locator("#definitions").inner_text()
+        for i, c in enumerate(record["completions"]):
+            spans = page.locator(".card").nth(i).locator(".tokens span")
+            texts = spans.evaluate_all("all => all.map(e => e.textContent)")
+            assert len(texts) == len(c["columns"]["token"]) and all(t.strip() for t in texts)
+
+
 def long_record(record, length):
     """16 completions of `length` tokens each, made of the record's own tokens."""
     record, rng = copy.deepcopy(record), random.Random(0)

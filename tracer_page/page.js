@@ -103,7 +103,8 @@ function showPrompt(r) {
     return found.flatMap((c, n) => [n ? ", " : "", value(c[name], name === "advantage"), ` if r = ${c.reward}`]);
   };
   const rows = [
-    ["A = (r − r̄) / σ", formula("r̄ "), value(r.reward_mean, false, "reward-mean"), formula(", σ "), value(r.reward_std, false, "reward-std"), ": ", ...both("advantage")],
+    ["A = (r − r̄) / σ", formula("r̄ "), value(r.reward_mean, false, "reward-mean"), formula(", σ "), value(r.reward_std, false, "reward-std"), ": ",
+      ...(r.reward_std ? both("advantage") : ["all rewards are equal, so A is 0"])],
     ["ρ = π_θ / π_old", `clipped to ${digits(1 - s.clip_eps)} – ${digits(1 + s.clip_eps)}`,
       r.update ? "" : "; before any update it is 1, up to rounding"],
     ["g = min(ρ A, clip(ρ) A)", "mean over the group ", value(mean(r.completions.map((c) => c.surrogate)))],
