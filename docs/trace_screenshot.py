@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-MISSING = "no Chromium is here: apt-get install chromium (or pip install -r requirements-dev.txt)"
+MISSING = "no Chromium is here: on Debian, apt-get install chromium"
 QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync")
 QUIET += ("disable-background-networking", "disable-component-update")
 
