@@ -44,6 +44,11 @@ def group_advantages(reward: Tensor) -> Tensor:
     return torch.where(std > 0, centred / std.clamp_min(1e-12), torch.zeros_like(centred))
 
 
+def ratio(logp: Tensor, logp_old: Tensor) -> Tensor:
+    """rho = pi_theta(y_t | s_t) / pi_old(y_t | s_t), from the logs. Any shape."""
+    return (logp - logp_old).exp()
+
+
 def clipped_surrogate(
     logp: Tensor, logp_old: Tensor, advantage: Tensor, clip_eps: float
 ) -> tuple[Tensor, Tensor]:
@@ -57,7 +62,7 @@ def clipped_surrogate(
     >>> value, clipped
     (tensor([[1.2000, 0.6065]]), tensor([[ True, False]]))
     """
-    rho = (logp - logp_old).exp()  # (B, T)
+    rho = ratio(logp, logp_old)  # (B, T)
     unclipped = rho * advantage  # (B, T)
     clipped = rho.clamp(1 - clip_eps, 1 + clip_eps) * advantage  # (B, T)
     return torch.minimum(unclipped, clipped), clipped < unclipped
@@ -206,28 +211,67 @@ class TokenTerms(NamedTuple):
     log_u: Tensor  # log ref^(y_t | s_t) - log pi_theta(y_t | s_t), no gradient
 
 
+class Glimpse(NamedTuple):
+    """For a trace: log-probs at each state of the drawn token and of the likeliest ones; no gradient.
+
+    N tokens, C = 1 + 5 + 5 candidates: y_t, the five likeliest of pi_theta, the five of pi_ref (ref^
+    keeps their order; a candidate may stand there twice). Without a reference C = 1 + 5.
+    """
+
+    candidates: Tensor  # (N, C) token ids
+    logp: Tensor  # (N, C) log pi_theta
+    ref_logp: Tensor | None  # (N, C) log pi_ref
+    target_logp: Tensor | None  # (N, C) log ref^, which is pi_ref where the arm does not reweight
+
+
 def token_terms(
-    logits: Tensor, ref_logits: Tensor | None, token: Tensor, phi: Tensor, arm: str, form: str
+    logits: Tensor,
+    ref_logits: Tensor | None,
+    token: Tensor,
+    phi: Tensor,
+    arm: str,
+    form: str,
+    glimpses: list[Glimpse] | None = None,
 ) -> TokenTerms:
     """From rows of logits (already divided by the temperature) to the numbers of the loss.
 
     logits, ref_logits (N, V); token, phi (N,) -> TokenTerms of (N,). Everything is float32, because
     u = ref^/pi overflows in 16 bits. Without ref_logits, or with form "none", KL and log_u are 0.
+    If a list of glimpses is given, what a trace wants to see of these very rows is added to it.
     """
     row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
     logp = row.gather(-1, token[:, None])[:, 0]  # (N,)
     if ref_logits is None or form == "none":
         zero = torch.zeros_like(logp)
+        if glimpses is not None:
+            at = candidates(token, row)  # (N, C)
+            glimpses.append(Glimpse(at, row.detach().gather(-1, at), None, None))
         return TokenTerms(logp, entropy(row), zero, zero)
     ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
+    if glimpses is not None:
+        at = candidates(token, row, ref_row)  # (N, C)
+        before = ref_row.gather(-1, at)  # (N, C)
     if ARMS[arm].reweighted:
         ref_row = reweight(ref_row, phi[:, None])  # (N, V)
+    if glimpses is not None:
+        after = ref_row.gather(-1, at)  # (N, C)
+        glimpses.append(Glimpse(at, row.detach().gather(-1, at), before, after))
     ref_logp = ref_row.gather(-1, token[:, None])[:, 0]  # (N,)
     if form == "exact":
         kl = ARMS[arm].exact(row, ref_row)  # (N,)
     else:
         kl = ARMS[arm].sampled(logp, ref_logp)  # (N,)
     return TokenTerms(logp, entropy(row), kl, (ref_logp - logp).detach())
+
+
+def candidates(token: Tensor, *rows: Tensor, count: int = 5) -> Tensor:
+    """The drawn token, then the `count` likeliest of each row: token (N,), rows (N, V) -> (N, C).
+
+    >>> candidates(torch.tensor([2]), torch.tensor([[0.1, 0.6, 0.3]]).log(), count=2)
+    tensor([[2, 1, 2]])
+    """
+    likeliest = [row.detach().topk(min(count, row.shape[-1])).indices for row in rows]
+    return torch.cat([token[:, None], *likeliest], dim=1)  # (N, C)
 
 
 # ---------------------------------------------------------------- the loss

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from objective import TokenTerms, token_terms
+from objective import Glimpse, TokenTerms, token_terms
 
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
@@ -277,11 +277,13 @@ def score(
     form: str,
     temperature: float,
     chunk_tokens: int,
+    glimpses: list[Glimpse] | None = None,
 ) -> TokenTerms:
     """The TokenTerms of every sampled token, with gradients into the adapter.
 
     prompt_ids, prompt_mask (b, L); tokens, mask (b, T); phi (b,) -> fields of (b, T), 0 on padding.
     `chunk_tokens` tokens go through the head at a time; the result does not depend on it.
+    If a list of glimpses is given, one with fields of (b, T, C) is added to it.
     """
     batch = (prompt_ids, prompt_mask, tokens, mask)
     ref_state = None
@@ -295,7 +297,8 @@ def score(
         logits = head(state) / temperature  # (n, V)
         with torch.no_grad():
             ref_logits = None if ref_state is None else head(ref_state) / temperature  # (n, V)
-        return token_terms(logits, ref_logits, token, token_phi, arm, form)
+        seen = None if glimpses is None else []  # its own list: the backward pass comes here again
+        return token_terms(logits, ref_logits, token, token_phi, arm, form, seen), seen
 
     real = mask.bool()
     token = tokens[real]  # (N,)
@@ -311,5 +314,19 @@ def score(
         )
         for i in range(0, len(token), chunk_tokens)
     ]
-    flat = TokenTerms(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))  # fields (N,)
+    parts, seen = zip(*chunks, strict=True)
+    flat = TokenTerms(*(torch.cat(field) for field in zip(*parts, strict=True)))  # fields (N,)
+    if glimpses is not None:
+        fields = zip(*(glimpse for (glimpse,) in seen), strict=True)
+        glimpses.append(Glimpse(*(unflatten(field, real) for field in fields)))
     return TokenTerms(*(x.new_zeros(tokens.shape).masked_scatter(real, x) for x in flat))
+
+
+def unflatten(parts: tuple[Tensor | None, ...], real: Tensor) -> Tensor | None:
+    """Chunks of (n, C) back to (b, T, C), 0 on padding; real (b, T) is True at the N tokens."""
+    if parts[0] is None:
+        return None
+    flat = torch.cat(parts)  # (N, C)
+    placed = flat.new_zeros(*real.shape, flat.shape[1])  # (b, T, C)
+    placed[real] = flat
+    return placed

@@ -27,8 +27,9 @@ from health import diagnose
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
 from problems import Problem, load_problems, render_prompt
-from settings import Settings, parse, resolve, resumed, save_config, whole
+from settings import Settings, parse, resolve, resumed, save_config, traced_steps, whole
 from step import Rollout, learn, rollout
+from tracer import Trace
 
 TRAIN_PROBLEMS = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
@@ -66,6 +67,8 @@ class Run:
             self.policy.trainable(), lr=settings.lr, weight_decay=0.0
         )
         self.step, self.seconds = 0, Counter()
+        self.trace_at = traced_steps(settings) if settings.trace else set()
+        self.trace = Trace(Path(settings.trace)) if settings.trace else None
 
     def check_lengths(self) -> None:
         """Raise ValueError if a prompt and its completion may not fit into the model's context."""
@@ -95,7 +98,13 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * min(1.0, (self.step + 1) / 10)
         rolled = rollout(self.policy, self.problems_of(self.step), self.settings, self.step)
-        metrics = {"step": self.step, **learn(self.policy, self.optimizer, rolled, self.settings)}
+        records = [] if self.step in self.trace_at else None
+        learned = learn(self.policy, self.optimizer, rolled, self.settings, records)
+        metrics = {"step": self.step, **learned}
+        if records:
+            records[-1]["metrics"] = metrics  # of a step with several updates: the last one's
+            for record in records:
+                self.trace.add({"step": self.step, **record})
         for part in ("sample", "verify", "learn"):
             self.seconds[part] += metrics[f"seconds_{part}"]
         self.step += 1
@@ -129,6 +138,8 @@ class Run:
         lines = log.read_text().splitlines()[: self.step] if log.exists() else []
         with whole(log) as part:
             part.write_text("".join(line + "\n" for line in lines))
+        if self.trace:
+            self.trace.go_on(self.step)
 
     def save_adapter(self) -> None:
         """The adapter in PEFT's own format, in out/adapter."""
@@ -242,6 +253,9 @@ def report(run: Run) -> None:
     draw_report(metrics, comparison, settings.arm, run.out / "curves.png")
     spent = ", ".join(f"{part} {s:.0f} s" for part, s in seconds.items())
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
+    if run.trace and run.trace.lines:
+        folder = run.trace.folder
+        print(f"trace: open {folder / 'trace.html'} in a browser, or python tracer.py {folder}")
 
 
 def start(given: Settings) -> Run:
@@ -262,6 +276,8 @@ def start(given: Settings) -> Run:
         print(f"state: {run.step} steps done, {settings.steps} wanted")
     elif (run.out / "config.json").exists():
         raise ValueError(f"{run.out} already holds a run: --resume {run.out}, or another --out")
+    elif run.trace:
+        run.trace.begin()
     run.out.mkdir(parents=True, exist_ok=True)
     save_config(settings, run.out)
     print(

@@ -92,6 +92,10 @@ class Settings:
     """Show some sampled completions every so many steps; 0: never."""
     save_every: int = 20
     """Save the state for --resume every so many steps."""
+    trace: str | None = None
+    """Record some steps number by number and write trace.json and trace.html into this folder."""
+    trace_at: str = "first,middle,last"
+    """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
     out: str | None = None
     """Folder of the run. None: runs/<time>-<arm>."""
     resume: str | None = None
@@ -149,6 +153,33 @@ def check(settings: Settings) -> None:
     if settings.arm == "no-kl" and settings.alpha:
         raise ValueError(f"--alpha {settings.alpha} has no meaning for --arm no-kl: it has no KL")
     render_prompt(settings.prompt_template, Problem("", ""))
+    traced = traced_steps(settings)
+    if not settings.trace and settings.trace_at != Settings.trace_at:
+        raise ValueError(
+            f"--trace-at {settings.trace_at} needs a folder to write to: add --trace DIR"
+        )
+    if settings.trace and max(traced) >= settings.steps:
+        raise ValueError(
+            f"--trace-at {max(traced)}: steps count from 0, the last one is {settings.steps - 1} "
+            f"(--steps {settings.steps})"
+        )
+
+
+def traced_steps(settings: Settings) -> set[int]:
+    """The steps that --trace-at names. Raises ValueError for what is neither a word nor a number.
+
+    >>> sorted(traced_steps(Settings(steps=200))), sorted(traced_steps(Settings(trace_at="50, 7")))
+    ([0, 100, 199], [7, 50])
+    """
+    words = {"first": 0, "middle": settings.steps // 2, "last": settings.steps - 1}
+    places = [place.strip() for place in settings.trace_at.split(",")]
+    for place in places:
+        if place not in words and not (place.isascii() and place.isdigit()):
+            raise ValueError(
+                f"--trace-at {settings.trace_at!r}: {place!r} is neither first, middle or last nor a "
+                "number of a step; give a list such as 0,50,199"
+            )
+    return {words[place] if place in words else int(place) for place in places}
 
 
 def flag(name: str) -> str:
@@ -202,9 +233,8 @@ def parse(arguments: list[str] | None = None) -> Settings:
     if given.resume is None:
         return given
     saved = replace(load_config(Path(given.resume)), resume=given.resume)
-    given = tyro.cli(
-        Settings, args=arguments, default=saved
-    )  # now a flag not given has the saved value
+    # Parsed again on top of the saved settings: now a flag that is not given has the saved value.
+    given = tyro.cli(Settings, args=arguments, default=saved)
     for field in fields(Settings):
         ours, theirs = getattr(given, field.name), getattr(saved, field.name)
         if field.name != "steps" and ours != theirs:

@@ -25,6 +25,7 @@ from objective import (
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
 from problems import Problem, render_prompt
+from recorder import Recorder
 from sampler import Completions, sample
 from settings import Settings
 from verifier import Verdict, verify
@@ -81,11 +82,16 @@ def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: i
 
 
 def learn(
-    policy: Policy, optimizer: torch.optim.Optimizer, rolled: Rollout, settings: Settings
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    rolled: Rollout,
+    settings: Settings,
+    records: list[dict] | None = None,
 ) -> dict:
     """One rollout's gradient updates; the metrics of the step. The README explains each.
 
-    A non-finite loss or gradient changes nothing: "skipped" is then True.
+    A non-finite loss or gradient changes nothing: "skipped" is then True. If a list of records is
+    given, each update adds its own (see `recorder.py`); this changes no number.
     """
     began = time.perf_counter()
     reward = rolled.reward.to(policy.device)  # (P, G)
@@ -95,12 +101,15 @@ def learn(
     phi = phi_of_reward(reward, settings.phi_min).flatten()  # (B,)
     for update in range(settings.updates):
         optimizer.zero_grad()
-        metrics = backward(policy, rolled, advantage, phi, settings)
+        recorder = records is not None and Recorder(policy, rolled, advantage, phi, settings)
+        metrics = backward(policy, rolled, advantage, phi, settings, recorder or None)
         norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), settings.max_grad_norm)
         metrics["grad_norm"] = float(norm)
         metrics["skipped"] = not bool(
             torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
         )
+        if recorder:
+            records.append(recorder.record(update, metrics))
         if update == 0:  # before any update pi_theta is pi_old: here the two must agree
             parity = {key: metrics[key] for key in ("parity_mean", "parity_max")}
         if metrics["skipped"]:
@@ -114,7 +123,12 @@ def learn(
 
 
 def backward(
-    policy: Policy, rolled: Rollout, advantage: Tensor, phi: Tensor, settings: Settings
+    policy: Policy,
+    rolled: Rollout,
+    advantage: Tensor,
+    phi: Tensor,
+    settings: Settings,
+    recorder: Recorder | None = None,
 ) -> dict:
     """Accumulate the gradient of the step's loss, micro-batch by micro-batch; sums over the step.
 
@@ -129,6 +143,7 @@ def backward(
         longest = int(done.mask[part].sum(dim=1).max())
         tokens, mask, logp_old = (x[part, :longest] for x in done[:3])  # (b, T)
         prompt = part // settings.group_size  # (b,) the prompt of each row
+        glimpses = [] if recorder and recorder.wants(part) else None
         terms = score(
             policy,
             rolled.prompt_ids[prompt],
@@ -140,6 +155,7 @@ def backward(
             form=settings.kl_form,
             temperature=settings.temperature,
             chunk_tokens=settings.chunk_tokens,
+            glimpses=glimpses,
         )
         shares, clipped = token_shares(
             terms,
@@ -151,6 +167,8 @@ def backward(
             clip_eps=settings.clip_eps,
             completions=len(rows),
         )
+        if recorder:
+            recorder.add(part, terms, glimpses, shares, clipped)
         shares.sum().backward()
         weight = completion_weights(mask, len(rows))  # (b, T)
         sums["loss"] += float(shares.detach().sum())

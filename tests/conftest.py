@@ -41,6 +41,47 @@ def small_base(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def qwen_like_base(tmp_path_factory):
+    """A folder with a random model of Qwen2.5's shape and its kind of tokenizer.
+
+    That is byte-level subwords, and embeddings that are padded past the vocabulary.
+    """
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("qwen_like_base")
+    subwords = ByteLevelBPETokenizer()
+    texts = [
+        "The answer is \\boxed{12}. Let us add the numbers, step by step.\n\n",
+        "2, 5, 8, 11 €",
+    ]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    subwords.train_from_iterator(texts * 20, vocab_size=320, special_tokens=special)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=subwords._tokenizer, eos_token=special[0], pad_token=special[0]
+    )
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer) + 25,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            initializer_range=0.1,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def small_policy(small_base):
     """The small model with an adapter that does something: B is zero only in a new one."""
