@@ -27,7 +27,8 @@ import tyro
 from tqdm import tqdm
 
 from policy import Policy, decode, encode_prompts, load_policy, reference_weights, sampling_weights
-from problems import Problem, load_problems, render_prompt
+from problem_sets import load_problems
+from problems import Problem, render_prompt
 from sampler import sample
 from settings import Settings, resolve
 from verifier import verify
@@ -333,7 +334,9 @@ class Evaluation:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     data: str = "puzzles"
-    """Problems: puzzles (held out), or a JSONL file with problem and answer."""
+    """Problems: puzzles (held out), gsm8k, math500, aime24, aime25, simplerl-8k, or a JSONL file."""
+    data_dir: str | None = None
+    """Folder with copies of public sets, one folder a set, for a machine without network."""
     problems: int = 192
     """How many problems."""
     n: int = 64
@@ -365,7 +368,7 @@ def main(asked: Evaluation) -> int:
             if getattr(asked, name) < least:
                 raise ValueError(f"--{name} {getattr(asked, name)} must be at least {least}")
         problems = load_problems(
-            asked.data, "test", asked.problems, asked.seed, "--data, --problems"
+            asked.data, "test", asked.problems, asked.seed, "--data, --problems", asked.data_dir
         )
         print(f"{sentence}; adapter: {asked.adapter}; {len(problems)} problems")
         if settings.threads:

@@ -26,11 +26,12 @@ from tqdm import tqdm
 
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
-from problems import Problem, load_problems, render_prompt
+from problem_sets import load_problems
+from problems import Problem, render_prompt
 from settings import Settings, resolve, resumed, save_config
 from step import Rollout, learn, rollout
 
-TRAIN_PROBLEMS = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
+TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
 
 
@@ -42,8 +43,9 @@ class Run:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.settings, self.out = settings, Path(settings.out)
+        count = TRAIN_PUZZLES if settings.data == "puzzles" else None  # None: all there are
         self.problems = load_problems(
-            settings.data, "train", TRAIN_PROBLEMS, settings.seed, "--data"
+            settings.data, "train", count, settings.seed, "--data", settings.data_dir
         )
         self.eval_problems: list[Problem] = []  # read now: a wrong file is found before training
         if settings.eval_problems:
@@ -53,6 +55,7 @@ class Run:
                 settings.eval_problems,
                 settings.seed,
                 "--eval-data, --eval-problems",
+                settings.data_dir,
             )
         self.policy = load_policy(
             settings.model,
@@ -68,14 +71,32 @@ class Run:
         )
         self.step, self.seconds = 0, Counter()
 
+    def prompt_tokens(self, problem: Problem) -> int:
+        prompt = render_prompt(self.settings.prompt_template, problem)
+        return len(self.policy.tokenizer.encode(prompt))
+
     def check_lengths(self) -> None:
-        """Raise ValueError if a prompt and its completion may not fit into the model's context."""
+        """Leave out training problems with prompts longer than --max-prompt-tokens.
+
+        Raise ValueError if none is left, or if a prompt and its completion may not fit into the model's
+        context.
+        """
         context = self.policy.model.config.max_position_embeddings  # tokens
-        prompts = [
-            render_prompt(self.settings.prompt_template, p)
-            for p in self.problems + self.eval_problems
-        ]
-        longest = max(len(self.policy.tokenizer.encode(prompt)) for prompt in prompts)
+        lengths = [self.prompt_tokens(p) for p in self.problems]
+        limit = self.settings.max_prompt_tokens or max(lengths)
+        kept = [p for p, length in zip(self.problems, lengths, strict=True) if length <= limit]
+        if len(kept) < len(self.problems):
+            print(
+                f"data: {len(self.problems) - len(kept)} of {len(lengths)} problems left out, their "
+                f"prompts are longer than --max-prompt-tokens {limit}"
+            )
+        if not kept:
+            raise ValueError(
+                f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
+                f"{min(lengths)} tokens"
+            )
+        self.problems = kept
+        longest = max(min(max(lengths), limit), *map(self.prompt_tokens, self.eval_problems), 0)
         if longest + self.settings.max_new_tokens > context:
             raise ValueError(
                 f"--max-new-tokens {self.settings.max_new_tokens} after a prompt of {longest} tokens "

@@ -67,16 +67,20 @@ class Settings:
     """Completions learned from at a time; changes memory only. None: 32 on the CPU, 4 on a GPU."""
     chunk_tokens: int = 1024
     """Tokens whose logits exist at once while learning; changes memory, not results."""
-    data: str = "puzzles"
-    """Training problems: puzzles, or a JSONL file with problem and answer."""
+    data: str = "auto"
+    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles for the bundled base, simplerl-8k else."""
+    data_dir: str | None = None
+    """Folder with copies of public sets, one folder a set, for a machine without network."""
     eval_data: str | None = None
-    """Problems for pass@k: puzzles, or a JSONL file. None: as --data, held-out puzzles."""
+    """Problems for pass@k: as --data, or math500, aime24, aime25. None: as --data, held-out ones."""
+    max_prompt_tokens: int | None = None
+    """Problems with longer prompts are not trained on; 0: all are. None: 0 on the bundled base, else 512."""
     eval_split: Literal["test", "validation", "easy", "hard"] = "test"
     """Which bundled puzzles: easy and hard are the test puzzles of common and of rarer rules."""
-    eval_problems: int = 192
-    """How many problems pass@k is measured on; 0 skips it."""
-    eval_samples: int = 64
-    """Completions per problem for pass@k (n)."""
+    eval_problems: int | None = None
+    """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
+    eval_samples: int | None = None
+    """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
     prompt_template: str | None = None
     """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
     seed: int = 0
@@ -110,17 +114,23 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     model, quant, why = choose_model(settings.model, settings.quant)
     bundled, gpu = is_bundled(model), why.startswith("a CUDA")
     form = kl_form(settings.arm, settings.kl_form)
+    data = settings.data
+    if data == "auto":
+        data = "puzzles" if bundled else "simplerl-8k"
     chosen = {
         **ARM_DEFAULTS[settings.arm],
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 5e-4 if bundled else 2e-5,
         "micro_batch": 4 if gpu else 32,
-        "eval_data": settings.data,
+        "eval_data": data,
+        "max_prompt_tokens": 0 if bundled else 512,
+        "eval_problems": 192 if bundled else 50,
+        "eval_samples": 64 if bundled else 8,
         "prompt_template": "plain" if bundled else "qwen-boxed",
         "out": f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.arm}",
     }
     left_open = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
-    settings = replace(settings, model=model, quant=quant, kl_form=form, **left_open)
+    settings = replace(settings, model=model, quant=quant, kl_form=form, data=data, **left_open)
     check(settings)
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
@@ -131,6 +141,7 @@ def check(settings: Settings) -> None:
     at_least = {"steps": 1, "updates": 1, "prompts": 1, "max_new_tokens": 1, "lora_r": 1}
     at_least |= {"group_size": 2, "micro_batch": 1, "chunk_tokens": 1, "save_every": 1, "alpha": 0}
     at_least |= {"beta": 0, "eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
+    at_least |= {"max_prompt_tokens": 0}
     for name, least in at_least.items():
         if not getattr(settings, name) >= least:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")

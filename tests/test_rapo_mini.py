@@ -197,7 +197,7 @@ def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("wrong", "names"),
     [
-        ({"model": "no/such-model"}, "--model"),
+        ({"model": "no/such-model", "data": "puzzles"}, "--model"),
         ({"data": "missing.jsonl"}, "missing.jsonl"),
         ({"eval_data": "missing.jsonl"}, "--eval-data"),
         ({"adapter": "no/such/adapter"}, "--adapter"),
