@@ -68,13 +68,13 @@ class Settings:
     chunk_tokens: int = 1024
     """Tokens whose logits exist at once while learning; changes memory, not results."""
     data: str = "auto"
-    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles for the bundled base, simplerl-8k else."""
+    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
     data_dir: str | None = None
     """Folder with copies of public sets, one folder a set, for a machine without network."""
     eval_data: str | None = None
     """Problems for pass@k: as --data, or math500, aime24, aime25. None: as --data, held-out ones."""
     max_prompt_tokens: int | None = None
-    """Problems with longer prompts are not trained on; 0: all are. None: 0 on the bundled base, else 512."""
+    """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     eval_split: Literal["test", "validation", "easy", "hard"] = "test"
     """Which bundled puzzles: easy and hard are the test puzzles of common and of rarer rules."""
     eval_problems: int | None = None
