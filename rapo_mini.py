@@ -29,7 +29,7 @@ from policy import load_policy
 from problem_sets import load_problems
 from problems import Problem, render_prompt
 from settings import Settings, resolve, resumed, save_config
-from step import Rollout, learn, rollout
+from step import Rollout, learn, make_optimizer, rollout
 
 TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
@@ -64,11 +64,10 @@ class Run:
             lora_alpha=settings.lora_alpha,
             adapter=settings.adapter,
             seed=settings.seed,
+            checkpoint_layers=settings.checkpoint_layers,
         )
         self.check_lengths()
-        self.optimizer = torch.optim.AdamW(
-            self.policy.trainable(), lr=settings.lr, weight_decay=0.0
-        )
+        self.optimizer = make_optimizer(self.policy, settings)
         self.step, self.seconds = 0, Counter()
 
     def prompt_tokens(self, problem: Problem) -> int:

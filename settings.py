@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from objective import kl_form
 from policy import choose_model, is_bundled
 from problems import Problem, render_prompt
@@ -63,10 +65,14 @@ class Settings:
     """Rank of LoRA, on all linear layers."""
     lora_alpha: int = 32
     """LoRA's scale is lora_alpha / lora_r."""
+    optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
+    """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
     micro_batch: int | None = None
     """Completions learned from at a time; changes memory only. None: 32 on the CPU, 4 on a GPU."""
-    chunk_tokens: int = 1024
-    """Tokens whose logits exist at once while learning; changes memory, not results."""
+    chunk_tokens: int | None = None
+    """Tokens whose logits exist at once; changes memory only. None: 1024 on the bundled base, else 64."""
+    checkpoint_layers: bool | None = None
+    """Keep only each layer's input while learning; costs a second forward pass. None: on a GPU."""
     data: str = "auto"
     """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
     data_dir: str | None = None
@@ -93,6 +99,10 @@ class Settings:
     """Save the state for --resume every so many steps."""
     out: str | None = None
     """Folder of the run. None: runs/<time>-<arm>."""
+    dry_run: bool = False
+    """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
+    gpu_memory: float | None = None
+    """With --dry-run: plan for a card of this many GiB instead of the one in this machine."""
     resume: str | None = None
     """Go on with the run in this folder; only --steps may be changed."""
 
@@ -111,8 +121,9 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
 
     Raises ValueError, naming the value and the flag, for settings that make no sense.
     """
-    model, quant, why = choose_model(settings.model, settings.quant)
-    bundled, gpu = is_bundled(model), why.startswith("a CUDA")
+    model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
+    bundled = is_bundled(model)
+    gpu = settings.gpu_memory is not None or torch.cuda.is_available()
     form = kl_form(settings.arm, settings.kl_form)
     data = settings.data
     if data == "auto":
@@ -122,6 +133,8 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 5e-4 if bundled else 2e-5,
         "micro_batch": 4 if gpu else 32,
+        "chunk_tokens": 1024 if bundled else 64,
+        "checkpoint_layers": gpu and not bundled,
         "eval_data": data,
         "max_prompt_tokens": 0 if bundled else 512,
         "eval_problems": 192 if bundled else 50,
@@ -130,7 +143,17 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "out": f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.arm}",
     }
     left_open = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
-    settings = replace(settings, model=model, quant=quant, kl_form=form, data=data, **left_open)
+    optimizer = settings.optimizer
+    if optimizer == "auto":
+        optimizer = "adamw8bit" if gpu and not bundled else "adamw"
+    decided = {
+        "model": model,
+        "quant": quant,
+        "kl_form": form,
+        "data": data,
+        "optimizer": optimizer,
+    }
+    settings = replace(settings, **decided, **left_open)
     check(settings)
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
@@ -152,6 +175,8 @@ def check(settings: Settings) -> None:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
     if settings.arm != "rapo" and settings.phi_min != 1:
         raise ValueError(f"--phi-min {settings.phi_min} has a meaning for --arm rapo only")
+    if settings.gpu_memory is not None and not (settings.dry_run and settings.gpu_memory > 0):
+        raise ValueError(f"--gpu-memory {settings.gpu_memory} must be above 0, and needs --dry-run")
     if settings.arm == "no-kl" and settings.alpha:
         raise ValueError(f"--alpha {settings.alpha} has no meaning for --arm no-kl: it has no KL")
     render_prompt(settings.prompt_template, Problem("", ""))

@@ -80,6 +80,22 @@ def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: i
 # ---------------------------------------------------------------- learn
 
 
+def make_optimizer(policy: Policy, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW on the adapter, its state in 32 bits or, through bitsandbytes, in 8."""
+    options = {"lr": settings.lr, "weight_decay": 0.0}
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(policy.trainable(), **options)
+    try:
+        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
+    except ImportError as error:
+        raise ValueError(
+            f"--optimizer {settings.optimizer} needs the package bitsandbytes: "
+            "pip install bitsandbytes, or --optimizer adamw"
+        ) from error
+    kind = {"adamw8bit": AdamW8bit, "paged_adamw8bit": PagedAdamW8bit}[settings.optimizer]
+    return kind(policy.trainable(), **options)
+
+
 def learn(
     policy: Policy, optimizer: torch.optim.Optimizer, rolled: Rollout, settings: Settings
 ) -> dict:
@@ -122,6 +138,7 @@ def backward(
     weighted by the whole step's numbers: the cut changes nothing but the memory.
     """
     done = rolled.completions
+    scale = loss_scale(policy, done.mask)
     rows = torch.argsort(done.mask.sum(dim=1), stable=True)  # (B,)
     sums: Counter = Counter()
     log_u, masks, gaps = [], [], []
@@ -151,7 +168,7 @@ def backward(
             clip_eps=settings.clip_eps,
             completions=len(rows),
         )
-        shares.sum().backward()
+        (shares.sum() * scale).backward()
         weight = completion_weights(mask, len(rows))  # (b, T)
         sums["loss"] += float(shares.detach().sum())
         sums["kl"] += float((weight * terms.kl.detach()).sum())
@@ -161,6 +178,8 @@ def backward(
         log_u.append(terms.log_u[real])
         masks.append(mask[real])
         gaps.append((terms.logp.detach() - logp_old)[real].abs())
+    for parameter in policy.trainable():
+        parameter.grad /= scale
     gap, log_u, real = torch.cat(gaps), torch.cat(log_u), torch.cat(masks)  # (N,)
     return {
         **sums,
@@ -169,6 +188,18 @@ def backward(
         "largest_u": float(log_u.max().exp()),
         "effective_sample_size": effective_sample_size(log_u, real),
     }
+
+
+def loss_scale(policy: Policy, mask: Tensor) -> float:
+    """What the loss is multiplied with before the backward pass, and the gradient divided by after it.
+
+    A token's share of the loss is about 1 / (all sampled tokens), and float16 has nothing left of
+    gradients that small: there, the number of tokens, as a power of two, and 1 otherwise. Only the
+    activations are 16-bit; the adapter and its gradients are float32. mask: (B, T).
+    """
+    if policy.dtype != torch.float16:
+        return 1.0
+    return 2.0 ** int(torch.log2(mask.sum().float()))
 
 
 def rollout_metrics(rolled: Rollout) -> dict:
