@@ -24,6 +24,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
+import memory_plan
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
 from problem_sets import load_problems
@@ -257,14 +258,23 @@ def report(run: Run) -> None:
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
 
 
-def start(given: Settings) -> Run:
-    """A new run in a new folder, or the one that --resume names; says on screen which."""
+def start(given: Settings) -> Run | None:
+    """A new run in a new folder, or the one that --resume names; says on screen which.
+
+    On a GPU the memory is planned first. None: --dry-run, and that was all.
+    """
     if given.resume:
         settings = resumed(given)
         sentence = f"going on with {given.resume}: {settings.model}"
     else:
         settings, sentence = resolve(given)
     print(sentence)
+    if given.dry_run or torch.cuda.is_available():
+        card = memory_plan.card_bytes(settings)
+        print(memory_plan.report(settings, card))
+        memory_plan.check_fits(settings, card)
+    if given.dry_run:
+        return None
     print(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
         f"{settings.beta:g}, phi_min {settings.phi_min:g}; seed {settings.seed}"
@@ -291,6 +301,8 @@ def main(given: Settings) -> int:
     except ValueError as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
+    if run is None:
+        return 0
     reason = train(run)
     if reason:
         print(f"{reason}; go on with: python rapo_mini.py --resume {run.out}")

@@ -65,6 +65,8 @@ class Settings:
     """Rank of LoRA, on all linear layers."""
     lora_alpha: int = 32
     """LoRA's scale is lora_alpha / lora_r."""
+    sample_rows: int | None = None
+    """Completions sampled at a time; changes memory only. 0: all. None: 0 on the CPU, 32 on a GPU."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
     """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
     micro_batch: int | None = None
@@ -102,7 +104,7 @@ class Settings:
     dry_run: bool = False
     """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
     gpu_memory: float | None = None
-    """With --dry-run: plan for a card of this many GiB instead of the one in this machine."""
+    """With --dry-run: plan for a card of this many GiB. None: this machine's card, or 8 without one."""
     resume: str | None = None
     """Go on with the run in this folder; only --steps may be changed."""
 
@@ -121,6 +123,8 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
 
     Raises ValueError, naming the value and the flag, for settings that make no sense.
     """
+    if settings.dry_run and settings.gpu_memory is None and not torch.cuda.is_available():
+        settings = replace(settings, gpu_memory=8.0)
     model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
     bundled = is_bundled(model)
     gpu = settings.gpu_memory is not None or torch.cuda.is_available()
@@ -132,6 +136,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         **ARM_DEFAULTS[settings.arm],
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 5e-4 if bundled else 2e-5,
+        "sample_rows": 32 if gpu and not bundled else 0,
         "micro_batch": 4 if gpu else 32,
         "chunk_tokens": 1024 if bundled else 64,
         "checkpoint_layers": gpu and not bundled,
@@ -164,7 +169,7 @@ def check(settings: Settings) -> None:
     at_least = {"steps": 1, "updates": 1, "prompts": 1, "max_new_tokens": 1, "lora_r": 1}
     at_least |= {"group_size": 2, "micro_batch": 1, "chunk_tokens": 1, "save_every": 1, "alpha": 0}
     at_least |= {"beta": 0, "eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
-    at_least |= {"max_prompt_tokens": 0}
+    at_least |= {"max_prompt_tokens": 0, "sample_rows": 0}
     for name, least in at_least.items():
         if not getattr(settings, name) >= least:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")
