@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
+from fixed_decode import power_of_two
 from policy import GPU_BASE
 from settings import Settings
 
@@ -233,7 +234,7 @@ def plan(shape: Shape, settings: Settings) -> Plan:
     new = settings.max_new_tokens
     prompt = min(settings.max_prompt_tokens or 512, max(1, shape.context - new))
     batch = settings.prompts * settings.group_size
-    rows = min(settings.sample_rows or batch, batch)
+    rows = power_of_two(min(settings.sample_rows or batch, batch))
     prompts = min(settings.prompts, ceil(rows / settings.group_size))
     sampling = sampling_bytes(shape, rows, prompts, prompt, new)
     tokens = min(settings.micro_batch, batch) * (prompt + new)

@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ import tyro
 from tqdm import tqdm
 
 import memory_plan
+from memory_limit import OutOfPieces
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
 from problem_sets import load_problems
@@ -118,6 +119,8 @@ class Run:
             group["lr"] = self.settings.lr * min(1.0, (self.step + 1) / 10)
         rolled = rollout(self.policy, self.problems_of(self.step), self.settings, self.step)
         metrics = {"step": self.step, **learn(self.policy, self.optimizer, rolled, self.settings)}
+        sizes = {name: metrics[name] for name in ("sample_rows", "micro_batch", "chunk_tokens")}
+        self.settings = replace(self.settings, **sizes)  # what memory allowed, from now on
         for part in ("sample", "verify", "learn"):
             self.seconds[part] += metrics[f"seconds_{part}"]
         self.step += 1
@@ -295,7 +298,7 @@ def start(given: Settings) -> Run | None:
 
 
 def main(given: Settings) -> int:
-    """Train, report; the exit status (0 done or stopped by Ctrl-C, 1 gave up, 2 bad input)."""
+    """Train, report; the exit status (0 done or Ctrl-C, 1 gave up or out of memory, 2 bad input)."""
     try:
         run = start(given)
     except ValueError as error:
@@ -303,7 +306,13 @@ def main(given: Settings) -> int:
         return 2
     if run is None:
         return 0
-    reason = train(run)
+    try:
+        reason = train(run)
+    except OutOfPieces as error:
+        run.save()
+        run.save_adapter()
+        print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
+        return 1
     if reason:
         print(f"{reason}; go on with: python rapo_mini.py --resume {run.out}")
     report(run)

@@ -67,6 +67,8 @@ class Settings:
     """LoRA's scale is lora_alpha / lora_r."""
     sample_rows: int | None = None
     """Completions sampled at a time; changes memory only. 0: all. None: 0 on the CPU, 32 on a GPU."""
+    fixed_decode: bool | None = None
+    """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
     """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
     micro_batch: int | None = None
@@ -136,6 +138,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         **ARM_DEFAULTS[settings.arm],
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 5e-4 if bundled else 2e-5,
+        "fixed_decode": gpu and not bundled,
         "sample_rows": 32 if gpu and not bundled else 0,
         "micro_batch": 4 if gpu else 32,
         "chunk_tokens": 1024 if bundled else 64,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memory_limit import learn_less, sample_within_memory, within_memory
 from objective import (
     completion_weights,
     effective_sample_size,
@@ -25,7 +26,7 @@ from objective import (
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
 from problems import Problem, render_prompt
-from sampler import Completions, sample
+from sampler import Completions
 from settings import Settings
 from verifier import Verdict, verify
 
@@ -44,6 +45,7 @@ class Rollout:
     verdicts: list[Verdict]  # B
     reward: Tensor  # (P, G) float32
     seconds: dict[str, float]  # {"sample": ..., "verify": ...}
+    sample_rows: int = 0  # completions sampled at a time, as memory allowed
 
 
 def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: int) -> Rollout:
@@ -57,16 +59,17 @@ def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: i
     prompts = [render_prompt(settings.prompt_template, p) for p in problems]
     prompt_ids, prompt_mask = encode_prompts(policy, prompts)  # (P, L)
     with sampling_weights(policy) as model:
-        completions = sample(
-            model,
-            prompt_ids,
-            prompt_mask,
-            group_size=settings.group_size,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            end_ids=policy.end_ids,
-            pad_id=policy.pad_id,
-            generator=generator,
+        options = {
+            "group_size": settings.group_size,
+            "max_new_tokens": settings.max_new_tokens,
+            "temperature": settings.temperature,
+            "end_ids": policy.end_ids,
+            "pad_id": policy.pad_id,
+            "fixed": settings.fixed_decode,
+        }
+        rows = settings.sample_rows or len(problems) * settings.group_size
+        completions, rows = sample_within_memory(
+            model, prompt_ids, prompt_mask, generator=generator, rows_at_once=rows, **options
         )
     sampled = time.perf_counter()
     texts = decode(policy, completions.tokens, completions.mask)
@@ -74,7 +77,9 @@ def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: i
     verdicts = [verify(text, gold) for text, gold in zip(texts, golds, strict=True)]
     reward = torch.tensor([v.reward for v in verdicts]).view(len(problems), -1)  # (P, G)
     seconds = {"sample": sampled - began, "verify": time.perf_counter() - sampled}
-    return Rollout(problems, prompt_ids, prompt_mask, completions, texts, verdicts, reward, seconds)
+    return Rollout(
+        problems, prompt_ids, prompt_mask, completions, texts, verdicts, reward, seconds, rows
+    )
 
 
 # ---------------------------------------------------------------- learn
@@ -110,8 +115,7 @@ def learn(
         reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
     phi = phi_of_reward(reward, settings.phi_min).flatten()  # (B,)
     for update in range(settings.updates):
-        optimizer.zero_grad()
-        metrics = backward(policy, rolled, advantage, phi, settings)
+        metrics, settings = learn_within_memory(policy, optimizer, rolled, advantage, phi, settings)
         norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), settings.max_grad_norm)
         metrics["grad_norm"] = float(norm)
         metrics["skipped"] = not bool(
@@ -124,9 +128,28 @@ def learn(
         optimizer.step()
     seconds = {f"seconds_{part}": s for part, s in rolled.seconds.items()}
     seconds["seconds_learn"] = time.perf_counter() - began
+    used = {"sample_rows": rolled.sample_rows}
+    used |= {"micro_batch": settings.micro_batch, "chunk_tokens": settings.chunk_tokens}
     tokens = int(rolled.completions.mask.sum())
     speed = {"tokens": tokens, "tokens_per_second": tokens / sum(seconds.values())}
-    return {**rollout_metrics(rolled), **metrics, **parity, **speed, **seconds}
+    return {**rollout_metrics(rolled), **metrics, **parity, **used, **speed, **seconds}
+
+
+def learn_within_memory(
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    rolled: Rollout,
+    advantage: Tensor,
+    phi: Tensor,
+    settings: Settings,
+) -> tuple[dict, Settings]:
+    """`backward` from zeroed gradients, in smaller pieces where memory runs out; with what settings."""
+
+    def attempt(settings: Settings) -> dict:
+        optimizer.zero_grad()
+        return backward(policy, rolled, advantage, phi, settings)
+
+    return within_memory(attempt, settings, learn_less)
 
 
 def backward(
