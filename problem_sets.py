@@ -157,7 +157,7 @@ def read_jsonl(path: Path, flag: str) -> list[Problem]:
     Raises ValueError naming the file, the line and the flag.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # JSON may hold other line separators
     except OSError as error:
         raise ValueError(f"{path} could not be read: {error.strerror} ({flag})") from error
     found = []

@@ -243,6 +243,8 @@ def report(run: Run) -> None:
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             seed=settings.seed,
+            sample_rows=settings.sample_rows if torch.cuda.is_available() else 0,
+            fixed=settings.fixed_decode,
         )
         print(comparison.table())
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
