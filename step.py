@@ -88,7 +88,7 @@ def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: i
 def make_optimizer(policy: Policy, settings: Settings) -> torch.optim.Optimizer:
     """AdamW on the adapter, its state in 32 bits or, through bitsandbytes, in 8."""
     options = {"lr": settings.lr, "weight_decay": 0.0}
-    if settings.optimizer == "adamw":
+    if settings.optimizer in ("adamw", "auto"):  # "auto" only from the config.json of an older run
         return torch.optim.AdamW(policy.trainable(), **options)
     try:
         from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
