@@ -36,9 +36,9 @@ from tqdm import tqdm
 import rapo_mini
 from compare_plan import BASE, VALIDATION_SAMPLES, Cell, plan, quick_plan
 from compare_report import draw, report
-from pass_at_k import count_correct
+from graded_samples import count_correct
 from policy import BUNDLED_BASE, Policy, load_policy
-from problems import load_problems
+from problem_sets import load_problems
 from settings import Settings, resolve, whole
 
 LAST = 20  # steps at the end of a run that its entropy and reward are averaged over

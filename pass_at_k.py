@@ -4,7 +4,8 @@ pass@k is the probability that at least one of k completions is right: the share
 model can solve when it may try k times. RL usually raises pass@1; whether it raises pass@64 tells
 whether the model learned to solve problems, or only to solve the same ones more often.
 
-    python pass_at_k.py --adapter runs/my-run/adapter      # base against adapter
+    python pass_at_k.py --adapter runs/my-run/adapter      # base against adapter, on held-out puzzles
+    python pass_at_k.py --adapter runs/my-run/adapter --data aime24 --n 256 --k 1,2,4,...,256
 
 The splits follow the paper: Full is all problems, Hard those that the base never solved in n samples,
 Easy the rest. Hard is chosen by one set of base samples and scored on fresh ones [ours]: scored on the
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,13 +23,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 import tyro
-from tqdm import tqdm
 
-from policy import Policy, decode, encode_prompts, load_policy, reference_weights, sampling_weights
-from problems import Problem, load_problems, render_prompt
-from sampler import sample
+from graded_samples import Log, count_correct, log_header
+from policy import Policy, is_bundled, load_policy
+from problem_sets import load_problems
+from problems import Problem
 from settings import Settings, resolve, whole
-from verifier import verify
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:
@@ -78,60 +77,16 @@ def powers_of_two(samples: int) -> list[int]:
     return [2**i for i in range(samples.bit_length())]
 
 
-# ---------------------------------------------------------------- sampling and grading
-
-
-def count_correct(
-    policy: Policy,
-    problems: Sequence[Problem],
-    *,
-    samples: int,
-    adapter_on: bool,
-    template: str,
-    max_new_tokens: int,
-    temperature: float,
-    seed: int,
-    rows: int = 512,
-    label: str = "",
-) -> np.ndarray:
-    """How many of `samples` completions of each problem are right: (N,) integers.
-
-    adapter_on: the trained policy, or the base under it. rows: completions sampled at once.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    correct = np.zeros(len(problems), dtype=int)
-    group = min(samples, rows)
-    weights = sampling_weights if adapter_on else reference_weights
-    with (
-        weights(policy) as model,
-        tqdm(total=len(problems) * samples, desc=label, leave=False) as bar,
-    ):
-        for first in range(0, len(problems), max(1, rows // group)):
-            some = problems[first : first + max(1, rows // group)]
-            prompts = encode_prompts(policy, [render_prompt(template, p) for p in some])
-            for done in range(0, samples, group):
-                completions = sample(
-                    model,
-                    *prompts,
-                    group_size=min(group, samples - done),
-                    max_new_tokens=max_new_tokens,
-                    temperature=temperature,
-                    end_ids=policy.end_ids,
-                    pad_id=policy.pad_id,
-                    generator=generator,
-                )
-                texts = decode(policy, completions.tokens, completions.mask)
-                for i, text in enumerate(texts):
-                    problem = i * len(some) // len(texts)
-                    correct[first + problem] += verify(text, some[problem].answer).reward > 0
-                bar.update(len(texts))
-    return correct
+# ---------------------------------------------------------------- base against trained
 
 
 def compare_with_base(
     policy: Policy, problems: list[Problem], *, seed: int, ks: list[int] | None = None, **options
 ) -> Comparison:
-    """Sample base (twice) and trained policy on the same problems; options as in `count_correct`."""
+    """Sample base (twice) and trained policy on the same problems; options as in `count_correct`.
+
+    Raises ValueError for a k above the number of samples, before anything is sampled.
+    """
     ks = ks or powers_of_two(options["samples"])
     pass_at_k(options["samples"], np.zeros(0), max(ks))  # refuse a k above n before sampling
     draws = {"chosen_by": False, "base": False, "trained": True}
@@ -331,13 +286,15 @@ class Evaluation:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     data: str = "puzzles"
-    """Problems: puzzles (held out), or a JSONL file with problem and answer."""
-    problems: int = 192
-    """How many problems."""
+    """Problems: puzzles (held out), gsm8k, math500, aime24, aime25, simplerl-8k, or a JSONL file."""
+    data_dir: str | None = None
+    """Folder with copies of public sets, one folder a set, for a machine without network."""
+    problems: int | None = None
+    """How many problems. None: 192 puzzles, of other sets all."""
     n: int = 64
     """Completions per problem, for the base twice and for the adapter once."""
-    k: tuple[int, ...] = ()
-    """The k of pass@k; none given: 1, 2, 4, ... up to n."""
+    k: tuple[str, ...] = ()
+    """The k of pass@k: 1 8 64, or 1,2,4,...,256; none given: 1, 2, 4, ... up to n."""
     temperature: float = 1.0
     """Sampling temperature."""
     max_new_tokens: int | None = None
@@ -348,36 +305,81 @@ class Evaluation:
     """Of the choice of problems and of the sampling."""
     threads: int = 0
     """CPU threads; 0: PyTorch's choice."""
+    log: str | None = None
+    """JSONL of every completion and verdict; goes on from what is there. None: beside the adapter."""
     out: str | None = None
     """Write the estimates and the counts of right answers to this JSON file."""
 
 
+def read_ks(given: tuple[str, ...]) -> list[int]:
+    """The numbers in "--k 1 8 64" or "--k 1,2,4,...,256"; three dots double up to what follows.
+
+    >>> read_ks(("1", "8")), read_ks(("1,2,4,...,32",)), read_ks(())
+    ([1, 8], [1, 2, 4, 8, 16, 32], [])
+    """
+    words, ks = [w for text in given for w in text.split(",") if w], []
+    for i, word in enumerate(words):
+        if word in ("...", "…") and ks and i + 1 < len(words) and words[i + 1].isdigit():
+            while 2 * ks[-1] < int(words[i + 1]):
+                ks.append(2 * ks[-1])
+        elif word.isdigit() and int(word):
+            ks.append(int(word))
+        else:
+            raise ValueError(
+                f"--k {' '.join(given)}: {word!r} is no number; write 1 8 64 or 1,2,4,...,64"
+            )
+    return ks
+
+
+def evaluate(asked: Evaluation) -> Comparison:
+    """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
+    same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
+    same += ("threads", "prompt_template", "seed")
+    settings, sentence = resolve(Settings(**{name: getattr(asked, name) for name in same}))
+    count = asked.problems
+    for name, value in (("problems", 1 if count is None else count), ("n", asked.n)):
+        if value < 1:
+            raise ValueError(f"--{name} {value} must be at least 1")
+    if count is None and asked.data == "puzzles":
+        count = 192
+    problems = load_problems(
+        asked.data, "test", count, asked.seed, "--data, --problems", asked.data_dir
+    )
+    ks = read_ks(asked.k)
+    pass_at_k(
+        asked.n, np.zeros(0), max(ks, default=1)
+    )  # refuse a k above n before anything is loaded
+    print(f"{sentence}; adapter: {asked.adapter}; {len(problems)} problems")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    policy = load_policy(settings.model, quant=settings.quant, adapter=settings.adapter)
+    rows = 512 if is_bundled(settings.model) else 64
+    name = f"{Path(asked.data).stem}-n{asked.n}-seed{asked.seed}.jsonl"
+    path = Path(asked.log) if asked.log else Path(asked.adapter) / "evaluations" / name
+    log = Log(path, log_header(settings, problems, asked.n, rows))
+    print(
+        f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
+    )
+    return compare_with_base(
+        policy,
+        problems,
+        samples=asked.n,
+        ks=ks,
+        template=settings.prompt_template,
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        seed=settings.seed,
+        rows=rows,
+        sample_rows=settings.sample_rows,
+        fixed=settings.fixed_decode,
+        log=log,
+    )
+
+
 def main(asked: Evaluation) -> int:
     """Print the table; the exit status (2: bad input)."""
-    same = ("model", "quant", "adapter", "data", "temperature", "max_new_tokens", "threads")
-    same += ("prompt_template", "seed")
     try:
-        given = Settings(**{name: getattr(asked, name) for name in same})
-        settings, sentence = resolve(given)
-        for name, least in (("problems", 1), ("n", 1)):
-            if getattr(asked, name) < least:
-                raise ValueError(f"--{name} {getattr(asked, name)} must be at least {least}")
-        problems = load_problems(
-            asked.data, "test", asked.problems, asked.seed, "--data, --problems"
-        )
-        print(f"{sentence}; adapter: {asked.adapter}; {len(problems)} problems")
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        comparison = compare_with_base(
-            load_policy(settings.model, quant=settings.quant, adapter=settings.adapter),
-            problems,
-            samples=asked.n,
-            ks=list(asked.k),
-            template=settings.prompt_template,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            seed=settings.seed,
-        )
+        comparison = evaluate(asked)
     except ValueError as error:
         print(f"pass_at_k: {error}", file=sys.stderr)
         return 2

@@ -2,7 +2,10 @@
 
 * One set of weights is both policies: pi_theta with the LoRA adapter on, pi_ref with it off. The
   reference costs no memory.
-* `--quant nf4` keeps the base weights in 4 bits (QLoRA); only the adapter is trained.
+* `--quant nf4` keeps the base weights in 4 bits (QLoRA), embeddings and head as they are; only the
+  adapter is trained, in float32.
+* `--checkpoint-layers` keeps only each layer's input while learning, and computes the layer again in
+  the backward pass.
 * Scoring never makes the logits of a batch. The hidden states of the completion go through the head
   a chunk of tokens at a time, and the backward pass computes each chunk again: of B*T*V numbers only
   one chunk exists at once. With Qwen2.5's 151,936 tokens nothing else fits.
@@ -36,17 +39,31 @@ class Policy:
     model: nn.Module  # a peft.PeftModel around a causal language model
     tokenizer: object
     quant: str  # "nf4" or "none"
+    checkpoint_layers: bool = False
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """That of the activations: float32, bfloat16 or float16."""
+        return self.model.get_input_embeddings().weight.dtype
+
+    @property
     def end_ids(self) -> list[int]:
-        """The tokens that end a completion: the model's own list, or the tokenizer's one."""
+        """The tokens that end a completion: the model's own, or the tokenizer's; and the end of a turn.
+
+        Qwen2.5's base models name <|endoftext|> only, but asked by the template qwen-boxed they end
+        their turn with <|im_end|>, and what follows would be a dialogue with themselves.
+        """
         ids = self.model.generation_config.eos_token_id
         ids = self.tokenizer.eos_token_id if ids is None else ids
-        return ids if isinstance(ids, list) else [ids]
+        ids = list(ids) if isinstance(ids, list) else [ids]
+        turn_end = self.tokenizer.convert_tokens_to_ids("<|im_end|>")
+        if turn_end not in (None, self.tokenizer.unk_token_id, *ids):
+            ids.append(turn_end)
+        return ids
 
     @property
     def pad_id(self) -> int:
@@ -57,15 +74,19 @@ class Policy:
         return [p for p in self.model.parameters() if p.requires_grad]
 
 
-def choose_model(model: str, quant: str) -> tuple[str, str, str]:
+def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[str, str, str]:
     """What `--model auto` and `--quant auto` mean on this machine: (model, quant, why).
 
-    With a CUDA GPU: Qwen2.5-3B in NF4. Without: the bundled base, unquantised.
+    With a CUDA GPU: Qwen2.5-3B in NF4. Without: the bundled base, unquantised. planned: GiB of a GPU
+    that is not here, for `--dry-run --gpu-memory`.
     """
-    gpu = torch.cuda.is_available()
+    gpu = planned is not None or torch.cuda.is_available()
     if model == "auto":
-        name = torch.cuda.get_device_name() if gpu else ""
-        why = f"a CUDA GPU is here ({name})" if gpu else "no CUDA GPU is here"
+        why = "no CUDA GPU is here"
+        if planned is not None:
+            why = f"planning for a CUDA GPU of {planned:g} GiB"
+        elif gpu:
+            why = f"a CUDA GPU is here ({torch.cuda.get_device_name()})"
         model = GPU_BASE if gpu else str(BUNDLED_BASE)
     else:
         why = "asked for by --model"
@@ -86,6 +107,7 @@ def load_policy(
     lora_alpha: int = 32,
     adapter: str | Path | None = None,
     seed: int = 0,
+    checkpoint_layers: bool = False,
 ) -> Policy:
     """Load a base model from a folder or by its hub id, with a new LoRA adapter or a saved one.
 
@@ -94,7 +116,6 @@ def load_policy(
     Raises ValueError, naming the flag, if the model or the adapter cannot be read.
     """
     quiet_libraries()
-    from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -109,24 +130,48 @@ def load_policy(
             f"the model {model!r} could not be loaded: give --model a folder that holds one, or a "
             f"Hugging Face id that can be reached from here ({str(error).splitlines()[0]})"
         ) from error
+    switch_off_dropout(base)
     if adapter is None:
-        torch.manual_seed(seed)  # LoRA's matrix A is random
-        lora = LoraConfig(
-            r=lora_r, lora_alpha=lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-        )
-        peft_model = get_peft_model(base, lora)
+        peft_model = with_new_lora(base, lora_r, lora_alpha, seed)
     else:
-        try:
-            peft_model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"the adapter {str(adapter)!r} does not fit {model!r}: give --adapter the folder "
-                f"that a run on this model wrote ({str(error).splitlines()[0]})"
-            ) from error
-    # No dropout, or scoring would not repeat what sampling did. In eval mode on the CPU, bitsandbytes
-    # packs 4-bit weights into a form without gradients; there nothing has dropout, so train mode is safe.
-    peft_model.train(quant == "nf4" and device == "cpu")
-    return Policy(peft_model, tokenizer, quant)
+        peft_model = with_saved_lora(base, adapter, model)
+    # Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
+    # keeps bitsandbytes from packing 4-bit weights into a form without gradients.
+    peft_model.train()
+    return Policy(peft_model, tokenizer, quant, checkpoint_layers)
+
+
+def switch_off_dropout(model: nn.Module) -> None:
+    """With dropout, scoring would not repeat what sampling did."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
+
+
+def with_new_lora(base: nn.Module, lora_r: int, lora_alpha: int, seed: int) -> nn.Module:
+    """LoRA on all linear layers but the head, in float32 also over 16-bit and 4-bit weights."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)  # LoRA's matrix A is random
+    lora = LoraConfig(
+        r=lora_r, lora_alpha=lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(base, lora)
+
+
+def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Module:
+    """The adapter in a folder, put on the base. Raises ValueError, naming the flag, if it cannot be."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(base, adapter, is_trainable=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"the adapter {str(adapter)!r} does not fit {model!r}: give --adapter the folder "
+            f"that a run on this model wrote ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def quiet_libraries() -> None:
@@ -216,6 +261,23 @@ def reference_weights(policy: Policy) -> Iterator[nn.Module]:
         yield policy.model
 
 
+@contextlib.contextmanager
+def learning_weights(policy: Policy) -> Iterator[nn.Module]:
+    """The policy for learning: with --checkpoint-layers only each layer's input is kept.
+
+    Non-reentrant checkpoints take their gradients from the adapter inside, so the frozen embeddings
+    need none. The switch is on for the forward pass alone: a checkpointed layer uses no key/value cache.
+    """
+    base = policy.model.get_base_model()
+    if policy.checkpoint_layers:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        yield policy.model
+    finally:
+        if policy.checkpoint_layers:
+            base.activation_checkpointing_disable()
+
+
 # ---------------------------------------------------------------- text and tokens
 
 
@@ -290,7 +352,8 @@ def score(
     if form != "none":
         with reference_weights(policy) as reference:
             ref_state = completion_states(reference, *batch)  # (N, hidden), N sampled tokens
-    state = completion_states(policy.model, *batch)  # (N, hidden)
+    with learning_weights(policy) as learner:
+        state = completion_states(learner, *batch)  # (N, hidden)
     head = policy.model.get_output_embeddings()
 
     def terms_of(state: Tensor, ref_state: Tensor | None, token: Tensor, token_phi: Tensor):

@@ -1,4 +1,4 @@
-"""Where problems come from: the bundled next-term puzzles, or a JSONL file of your own.
+"""The bundled problems: next-term puzzles. (Other problems: `problem_sets.py`.)
 
 A problem is a question in words and a gold answer; everything else in the project sees only those
 two. The bundled world is made of next-term puzzles such as
@@ -22,16 +22,12 @@ All of this world is ours; the paper trains on SimpleRL-Zoo's mathematics proble
 
 from __future__ import annotations
 
-import json
 import random
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
-from pathlib import Path
 from typing import NamedTuple
-
-from verifier import check_gold
 
 
 @dataclass(frozen=True)
@@ -364,49 +360,3 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
             )
         found[text] = Problem(text, RULES[kind].attempt(terms)[1].reduced(), kind)
     return list(found.values())
-
-
-def read_jsonl(path: Path, flag: str) -> list[Problem]:
-    """Problems from a file of one JSON object a line, with "problem" and "answer" (and "kind").
-
-    Raises ValueError naming the file, the line and the flag.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ValueError(f"{path} could not be read: {error.strerror} ({flag})") from error
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            found.append(Problem(str(row["problem"]), str(row["answer"]), str(row.get("kind", ""))))
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path} line {number}: needs a JSON object with the keys problem and answer, "
-                f"got {line[:60]!r} ({flag})"
-            ) from error
-        try:
-            check_gold(found[-1].answer)
-        except ValueError as error:
-            raise ValueError(f"{path} line {number}: {error} ({flag})") from error
-    if not found:
-        raise ValueError(f"{path} holds no problem ({flag})")
-    return found
-
-
-def load_problems(data: str, split: str, count: int, seed: int, flag: str) -> list[Problem]:
-    """`count` problems of a split of the bundled puzzles (data = "puzzles") or of a JSONL file.
-
-    A file's problems are taken in an order shuffled by the seed, at most `count`; its split is not
-    looked at.
-    """
-    if data == "puzzles":
-        try:
-            return puzzles(split, count, seed)
-        except ValueError as error:
-            raise ValueError(f"{error} ({flag})") from error
-    found = read_jsonl(Path(data), flag)
-    random.Random(seed).shuffle(found)
-    return found[:count]

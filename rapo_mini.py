@@ -17,21 +17,24 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+import memory_plan
 from health import diagnose
+from memory_limit import OutOfPieces
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
-from problems import Problem, load_problems, render_prompt
+from problem_sets import load_problems
+from problems import Problem, render_prompt
 from settings import Settings, parse, resolve, resumed, save_config, traced_steps, whole
-from step import Rollout, learn, rollout
+from step import Rollout, learn, make_optimizer, rollout
 from tracer import Trace
 
-TRAIN_PROBLEMS = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
+TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
 
 
@@ -42,8 +45,9 @@ class Run:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.settings, self.out = settings, Path(settings.out)
+        count = TRAIN_PUZZLES if settings.data == "puzzles" else None  # None: all there are
         self.problems = load_problems(
-            settings.data, "train", TRAIN_PROBLEMS, settings.seed, "--data"
+            settings.data, "train", count, settings.seed, "--data", settings.data_dir
         )
         self.eval_problems: list[Problem] = []  # read now: a wrong file is found before training
         if settings.eval_problems:
@@ -53,6 +57,7 @@ class Run:
                 settings.eval_problems,
                 settings.seed,
                 "--eval-data, --eval-problems",
+                settings.data_dir,
             )
         self.policy = load_policy(
             settings.model,
@@ -61,23 +66,40 @@ class Run:
             lora_alpha=settings.lora_alpha,
             adapter=settings.adapter,
             seed=settings.seed,
+            checkpoint_layers=settings.checkpoint_layers,
         )
         self.check_lengths()
-        self.optimizer = torch.optim.AdamW(
-            self.policy.trainable(), lr=settings.lr, weight_decay=0.0
-        )
+        self.optimizer = make_optimizer(self.policy, settings)
         self.step, self.seconds = 0, Counter()
         self.trace_at = traced_steps(settings) if settings.trace else set()
         self.trace = Trace(Path(settings.trace)) if settings.trace else None
 
+    def prompt_tokens(self, problem: Problem) -> int:
+        prompt = render_prompt(self.settings.prompt_template, problem)
+        return len(self.policy.tokenizer.encode(prompt))
+
     def check_lengths(self) -> None:
-        """Raise ValueError if a prompt and its completion may not fit into the model's context."""
+        """Leave out training problems with prompts longer than --max-prompt-tokens.
+
+        Raise ValueError if none is left, or if a prompt and its completion may not fit into the model's
+        context.
+        """
         context = self.policy.model.config.max_position_embeddings  # tokens
-        prompts = [
-            render_prompt(self.settings.prompt_template, p)
-            for p in self.problems + self.eval_problems
-        ]
-        longest = max(len(self.policy.tokenizer.encode(prompt)) for prompt in prompts)
+        lengths = [self.prompt_tokens(p) for p in self.problems]
+        limit = self.settings.max_prompt_tokens or max(lengths)
+        kept = [p for p, length in zip(self.problems, lengths, strict=True) if length <= limit]
+        if len(kept) < len(self.problems):
+            print(
+                f"data: {len(self.problems) - len(kept)} of {len(lengths)} problems left out, their "
+                f"prompts are longer than --max-prompt-tokens {limit}"
+            )
+        if not kept:
+            raise ValueError(
+                f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
+                f"{min(lengths)} tokens"
+            )
+        self.problems = kept
+        longest = max(min(max(lengths), limit), *map(self.prompt_tokens, self.eval_problems), 0)
         if longest + self.settings.max_new_tokens > context:
             raise ValueError(
                 f"--max-new-tokens {self.settings.max_new_tokens} after a prompt of {longest} tokens "
@@ -105,6 +127,8 @@ class Run:
             records[-1]["metrics"] = metrics  # of a step with several updates: the last one's
             for record in records:
                 self.trace.add({"step": self.step, **record})
+        sizes = {name: metrics[name] for name in ("sample_rows", "micro_batch", "chunk_tokens")}
+        self.settings = replace(self.settings, **sizes)  # what memory allowed, from now on
         for part in ("sample", "verify", "learn"):
             self.seconds[part] += metrics[f"seconds_{part}"]
         self.step += 1
@@ -238,6 +262,8 @@ def report(run: Run) -> None:
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             seed=settings.seed,
+            sample_rows=settings.sample_rows if torch.cuda.is_available() else 0,
+            fixed=settings.fixed_decode,
         )
         print(comparison.table())
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
@@ -258,14 +284,23 @@ def report(run: Run) -> None:
         print(f"trace: open {folder / 'trace.html'} in a browser, or python tracer.py {folder}")
 
 
-def start(given: Settings) -> Run:
-    """A new run in a new folder, or the one that --resume names; says on screen which."""
+def start(given: Settings) -> Run | None:
+    """A new run in a new folder, or the one that --resume names; says on screen which.
+
+    On a GPU the memory is planned first. None: --dry-run, and that was all.
+    """
     if given.resume:
         settings = resumed(given)
         sentence = f"going on with {given.resume}: {settings.model}"
     else:
         settings, sentence = resolve(given)
     print(sentence)
+    if given.dry_run or torch.cuda.is_available():
+        card = memory_plan.card_bytes(settings)
+        print(memory_plan.report(settings, card))
+        memory_plan.check_fits(settings, card)
+    if given.dry_run:
+        return None
     print(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
         f"{settings.beta:g}, phi_min {settings.phi_min:g}; seed {settings.seed}"
@@ -288,13 +323,21 @@ def start(given: Settings) -> Run:
 
 
 def main(given: Settings) -> int:
-    """Train, report; the exit status (0 done or stopped by Ctrl-C, 1 gave up, 2 bad input)."""
+    """Train, report; the exit status (0 done or Ctrl-C, 1 gave up or out of memory, 2 bad input)."""
     try:
         run = start(given)
     except ValueError as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
-    reason = train(run)
+    if run is None:
+        return 0
+    try:
+        reason = train(run)
+    except OutOfPieces as error:
+        run.save()
+        run.save_adapter()
+        print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
+        return 1
     if reason:
         print(f"{reason}; go on with: python rapo_mini.py --resume {run.out}")
     report(run)

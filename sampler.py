@@ -1,9 +1,10 @@
 """Sampling: a group of completions for each prompt, and the log-probs they were sampled with.
 
-This is y ~ pi_old of the algorithm. Three economies make it quick, and none changes a single token:
+This is y ~ pi_old of the algorithm. Four economies make it quick, and none changes a single token:
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
+* on a GPU the decode step is a CUDA graph on fixed memory (`fixed_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
 Left out on purpose: top-k and top-p. They change the distribution that y comes from, and then
@@ -17,6 +18,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from fixed_decode import FixedDecoder
 
 
 class Completions(NamedTuple):
@@ -58,11 +61,15 @@ def sample(
     end_ids: list[int],
     pad_id: int,
     generator: torch.Generator,
+    rows_at_once: int = 0,
+    fixed: bool = False,
 ) -> Completions:
     """Sample `group_size` completions for each prompt.
 
     prompt_ids, prompt_mask (P, L), padded on the LEFT; model: a causal language model of
-    transformers; generator: a CPU generator, the only source of randomness.
+    transformers; generator: a CPU generator, the only source of randomness. rows_at_once: how many of
+    the B rows are sampled at a time, 0 for all; fixed: decode on fixed memory. Neither changes a token:
+    each row has its own noise.
     Raises ValueError if a prompt is padded on the right or the temperature is not positive.
     """
     if not temperature > 0:
@@ -71,47 +78,94 @@ def sample(
         raise ValueError("prompts must be padded on the left: a prompt ends in padding")
     device, rows = prompt_ids.device, len(prompt_ids) * group_size  # rows: B
     noise = torch.rand(max_new_tokens, rows, generator=generator).to(device)  # (T, B)
-    tokens = torch.full((rows, max_new_tokens), pad_id, device=device)  # (B, T)
-    mask = torch.zeros_like(tokens)  # (B, T)
-    logp = torch.zeros(tokens.shape, device=device)  # (B, T)
-    ended = torch.zeros(rows, dtype=torch.bool, device=device)  # (B,)
-    ends = torch.tensor(end_ids, device=device)
-
-    position = (prompt_mask.cumsum(dim=1) - 1).clamp_min(0)  # (P, L): padding does not count
-    out = model(
-        input_ids=prompt_ids,
-        attention_mask=prompt_mask,
-        position_ids=position,
-        use_cache=True,
-        logits_to_keep=1,
+    done = Completions(
+        torch.full((rows, max_new_tokens), pad_id, device=device),  # (B, T)
+        torch.zeros((rows, max_new_tokens), dtype=torch.long, device=device),  # (B, T)
+        torch.zeros((rows, max_new_tokens), device=device),  # (B, T)
+        torch.zeros(rows, dtype=torch.bool, device=device),  # (B,)
     )
-    cache = out.past_key_values
-    cache.batch_repeat_interleave(group_size)  # one prefill a prompt, G rows of cache
-    logits = out.logits[:, -1].repeat_interleave(group_size, dim=0)  # (B, V)
-    seen = prompt_mask.repeat_interleave(group_size, dim=0)  # (b, L + t), b rows still running
-    position = position[:, -1].repeat_interleave(group_size)  # (b,)
-    running = torch.arange(rows, device=device)  # (b,) which of the B rows those are
+    ends = torch.tensor(end_ids, device=device)
+    for part in torch.arange(rows, device=device).split(rows_at_once or rows):  # (b,)
+        prompts, copies = torch.unique_consecutive(part // group_size, return_counts=True)
+        decoder = (FixedDecoder if fixed else GrowingDecoder)(
+            model, prompt_ids[prompts], prompt_mask[prompts], copies, max_new_tokens
+        )
+        sample_rows(decoder, part, noise, temperature, ends, done)
+    longest = int(done.mask.sum(dim=1).max())
+    return Completions(*(x[:, :longest] for x in done[:3]), done.ended)
 
-    for t in range(max_new_tokens):
+
+def sample_rows(
+    decoder: GrowingDecoder | FixedDecoder,
+    running: Tensor,
+    noise: Tensor,
+    temperature: float,
+    ends: Tensor,
+    done: Completions,
+) -> None:
+    """Sample the rows `running` (b,) to their ends, and write them into `done`. noise (T, B)."""
+    logits = decoder.logits  # (b, V) after the prompts
+    for t in range(len(noise)):
         token, token_logp = draw(logits, noise[t, running], temperature)  # (b,), (b,)
-        tokens[running, t], logp[running, t], mask[running, t] = token, token_logp, 1
+        done.tokens[running, t], done.logp[running, t] = token, token_logp
+        done.mask[running, t] = 1
         going_on = ~torch.isin(token, ends)  # (b,)
-        ended[running[~going_on]] = True
-        if t + 1 == max_new_tokens or not bool(going_on.any()):
-            break
-        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)  # (b, L + t + 1)
-        position = position + 1
+        done.ended[running[~going_on]] = True
+        if t + 1 == len(noise) or not bool(going_on.any()):
+            return
         if not bool(going_on.all()):
             kept = going_on.nonzero()[:, 0]
-            cache.batch_select_indices(kept)
-            running, token, seen, position = (x[kept] for x in (running, token, seen, position))
+            decoder.keep(kept)
+            running, token = running[kept], token[kept]
+        logits = decoder.step(token)  # (b, V)
+
+
+class GrowingDecoder:
+    """The model one token further, on a cache that grows by it: the plain way, and the reference."""
+
+    def __init__(
+        self,
+        model: Callable,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        copies: Tensor,
+        max_new_tokens: int,
+    ):
+        """The prefill. prompt_ids, prompt_mask (p, L); copies (p,): how many rows each prompt gets."""
+        self.model = model
+        position = (prompt_mask.cumsum(dim=1) - 1).clamp_min(0)  # (p, L): padding does not count
         out = model(
+            input_ids=prompt_ids,
+            attention_mask=prompt_mask,
+            position_ids=position,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.cache = out.past_key_values
+        row = torch.arange(len(copies), device=copies.device).repeat_interleave(copies)  # (b,)
+        self.cache.batch_select_indices(
+            row
+        )  # one prefill a prompt, a copy of its cache for each row
+        self.logits = out.logits[row, -1]  # (b, V)
+        self.seen = prompt_mask[row]  # (b, L + t), 1 where there is no padding
+        self.position = position[row, -1]  # (b,)
+
+    def keep(self, kept: Tensor) -> None:
+        """Only these of the rows go on."""
+        self.cache.batch_select_indices(kept)
+        self.seen, self.position = self.seen[kept], self.position[kept]
+
+    def step(self, token: Tensor) -> Tensor:
+        """token (b,), the last one of each row -> logits (b, V) of the next."""
+        self.seen = torch.cat(
+            [self.seen, torch.ones_like(self.seen[:, :1])], dim=1
+        )  # (b, L + t + 1)
+        self.position = self.position + 1
+        out = self.model(
             input_ids=token[:, None],
-            attention_mask=seen,
-            position_ids=position[:, None],
-            past_key_values=cache,
+            attention_mask=self.seen,
+            position_ids=self.position[:, None],
+            past_key_values=self.cache,
             use_cache=True,
         )
-        logits = out.logits[:, -1]  # (b, V)
-    longest = int(mask.sum(dim=1).max())
-    return Completions(tokens[:, :longest], mask[:, :longest], logp[:, :longest], ended)
+        return out.logits[:, -1]  # (b, V)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
 import tyro
 
 from objective import kl_form
@@ -68,20 +69,32 @@ class Settings:
     """Rank of LoRA, on all linear layers."""
     lora_alpha: int = 32
     """LoRA's scale is lora_alpha / lora_r."""
+    sample_rows: int | None = None
+    """Completions sampled at a time; changes memory only. 0: all. None: 0 on the CPU, 32 on a GPU."""
+    fixed_decode: bool | None = None
+    """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
+    optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
+    """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
     micro_batch: int | None = None
     """Completions learned from at a time; changes memory only. None: 32 on the CPU, 4 on a GPU."""
-    chunk_tokens: int = 1024
-    """Tokens whose logits exist at once while learning; changes memory, not results."""
-    data: str = "puzzles"
-    """Training problems: puzzles, or a JSONL file with problem and answer."""
+    chunk_tokens: int | None = None
+    """Tokens whose logits exist at once; changes memory only. None: 1024 on the bundled base, else 64."""
+    checkpoint_layers: bool | None = None
+    """Keep only each layer's input while learning; costs a second forward pass. None: on a GPU."""
+    data: str = "auto"
+    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
+    data_dir: str | None = None
+    """Folder with copies of public sets, one folder a set, for a machine without network."""
     eval_data: str | None = None
-    """Problems for pass@k: puzzles, or a JSONL file. None: as --data, held-out puzzles."""
+    """Problems for pass@k: as --data, or math500, aime24, aime25. None: as --data, held-out ones."""
+    max_prompt_tokens: int | None = None
+    """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     eval_split: Literal["test", "validation", "easy", "hard"] = "test"
     """Which bundled puzzles: easy and hard are the test puzzles of common and of rarer rules."""
-    eval_problems: int = 192
-    """How many problems pass@k is measured on; 0 skips it."""
-    eval_samples: int = 64
-    """Completions per problem for pass@k (n)."""
+    eval_problems: int | None = None
+    """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
+    eval_samples: int | None = None
+    """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
     prompt_template: str | None = None
     """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
     seed: int = 0
@@ -98,6 +111,10 @@ class Settings:
     """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
     out: str | None = None
     """Folder of the run. None: runs/<time>-<arm>."""
+    dry_run: bool = False
+    """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
+    gpu_memory: float | None = None
+    """With --dry-run: plan for a card of this many GiB. None: this machine's card, or 8 without one."""
     resume: str | None = None
     """Go on with the run in this folder; only --steps may be changed."""
 
@@ -116,20 +133,43 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
 
     Raises ValueError, naming the value and the flag, for settings that make no sense.
     """
-    model, quant, why = choose_model(settings.model, settings.quant)
-    bundled, gpu = is_bundled(model), why.startswith("a CUDA")
+    if settings.dry_run and settings.gpu_memory is None and not torch.cuda.is_available():
+        settings = replace(settings, gpu_memory=8.0)
+    model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
+    bundled = is_bundled(model)
+    gpu = settings.gpu_memory is not None or torch.cuda.is_available()
     form = kl_form(settings.arm, settings.kl_form)
+    data = settings.data
+    if data == "auto":
+        data = "puzzles" if bundled else "simplerl-8k"
     chosen = {
         **ARM_DEFAULTS[settings.arm],
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 1e-3 if bundled else 2e-5,
+        "fixed_decode": gpu and not bundled,
+        "sample_rows": 32 if gpu and not bundled else 0,
         "micro_batch": 4 if gpu else 32,
-        "eval_data": settings.data,
+        "chunk_tokens": 1024 if bundled else 64,
+        "checkpoint_layers": gpu and not bundled,
+        "eval_data": data,
+        "max_prompt_tokens": 0 if bundled else 512,
+        "eval_problems": 192 if bundled else 50,
+        "eval_samples": 64 if bundled else 8,
         "prompt_template": "plain" if bundled else "qwen-boxed",
         "out": f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.arm}",
     }
     left_open = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
-    settings = replace(settings, model=model, quant=quant, kl_form=form, **left_open)
+    optimizer = settings.optimizer
+    if optimizer == "auto":
+        optimizer = "adamw8bit" if gpu and not bundled else "adamw"
+    decided = {
+        "model": model,
+        "quant": quant,
+        "kl_form": form,
+        "data": data,
+        "optimizer": optimizer,
+    }
+    settings = replace(settings, **decided, **left_open)
     check(settings)
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
@@ -140,6 +180,7 @@ def check(settings: Settings) -> None:
     at_least = {"steps": 1, "updates": 1, "prompts": 1, "max_new_tokens": 1, "lora_r": 1}
     at_least |= {"group_size": 2, "micro_batch": 1, "chunk_tokens": 1, "save_every": 1, "alpha": 0}
     at_least |= {"beta": 0, "eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
+    at_least |= {"max_prompt_tokens": 0, "sample_rows": 0}
     for name, least in at_least.items():
         if not getattr(settings, name) >= least:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")
@@ -150,6 +191,8 @@ def check(settings: Settings) -> None:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
     if settings.arm != "rapo" and settings.phi_min != 1:
         raise ValueError(f"--phi-min {settings.phi_min} has a meaning for --arm rapo only")
+    if settings.gpu_memory is not None and not (settings.dry_run and settings.gpu_memory > 0):
+        raise ValueError(f"--gpu-memory {settings.gpu_memory} must be above 0, and needs --dry-run")
     if settings.arm == "no-kl" and settings.alpha:
         raise ValueError(f"--alpha {settings.alpha} has no meaning for --arm no-kl: it has no KL")
     render_prompt(settings.prompt_template, Problem("", ""))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memory_limit import learn_less, sample_within_memory, within_memory
 from objective import (
     completion_weights,
     effective_sample_size,
@@ -26,7 +27,7 @@ from objective import (
 from policy import Policy, decode, encode_prompts, sampling_weights, score
 from problems import Problem, render_prompt
 from recorder import Recorder
-from sampler import Completions, sample
+from sampler import Completions
 from settings import Settings
 from verifier import Verdict, verify
 
@@ -45,6 +46,7 @@ class Rollout:
     verdicts: list[Verdict]  # B
     reward: Tensor  # (P, G) float32
     seconds: dict[str, float]  # {"sample": ..., "verify": ...}
+    sample_rows: int = 0  # completions sampled at a time, as memory allowed
 
 
 def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: int) -> Rollout:
@@ -58,16 +60,17 @@ def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: i
     prompts = [render_prompt(settings.prompt_template, p) for p in problems]
     prompt_ids, prompt_mask = encode_prompts(policy, prompts)  # (P, L)
     with sampling_weights(policy) as model:
-        completions = sample(
-            model,
-            prompt_ids,
-            prompt_mask,
-            group_size=settings.group_size,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            end_ids=policy.end_ids,
-            pad_id=policy.pad_id,
-            generator=generator,
+        options = {
+            "group_size": settings.group_size,
+            "max_new_tokens": settings.max_new_tokens,
+            "temperature": settings.temperature,
+            "end_ids": policy.end_ids,
+            "pad_id": policy.pad_id,
+            "fixed": settings.fixed_decode,
+        }
+        rows = settings.sample_rows or len(problems) * settings.group_size
+        completions, rows = sample_within_memory(
+            model, prompt_ids, prompt_mask, generator=generator, rows_at_once=rows, **options
         )
     sampled = time.perf_counter()
     texts = decode(policy, completions.tokens, completions.mask)
@@ -75,10 +78,28 @@ def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: i
     verdicts = [verify(text, gold) for text, gold in zip(texts, golds, strict=True)]
     reward = torch.tensor([v.reward for v in verdicts]).view(len(problems), -1)  # (P, G)
     seconds = {"sample": sampled - began, "verify": time.perf_counter() - sampled}
-    return Rollout(problems, prompt_ids, prompt_mask, completions, texts, verdicts, reward, seconds)
+    return Rollout(
+        problems, prompt_ids, prompt_mask, completions, texts, verdicts, reward, seconds, rows
+    )
 
 
 # ---------------------------------------------------------------- learn
+
+
+def make_optimizer(policy: Policy, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW on the adapter, its state in 32 bits or, through bitsandbytes, in 8."""
+    options = {"lr": settings.lr, "weight_decay": 0.0}
+    if settings.optimizer in ("adamw", "auto"):  # "auto" only from the config.json of an older run
+        return torch.optim.AdamW(policy.trainable(), **options)
+    try:
+        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
+    except ImportError as error:
+        raise ValueError(
+            f"--optimizer {settings.optimizer} needs the package bitsandbytes: "
+            "pip install bitsandbytes, or --optimizer adamw"
+        ) from error
+    kind = {"adamw8bit": AdamW8bit, "paged_adamw8bit": PagedAdamW8bit}[settings.optimizer]
+    return kind(policy.trainable(), **options)
 
 
 def learn(
@@ -99,10 +120,16 @@ def learn(
     if settings.phi_from == "group":
         reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
     phi = phi_of_reward(reward, settings.phi_min).flatten()  # (B,)
-    for update in range(settings.updates):
+
+    def attempt(settings: Settings) -> tuple[dict, Recorder | None]:
         optimizer.zero_grad()
-        recorder = records is not None and Recorder(policy, rolled, advantage, phi, settings)
-        metrics = backward(policy, rolled, advantage, phi, settings, recorder or None)
+        recorder = None
+        if records is not None:
+            recorder = Recorder(policy, rolled, advantage, phi, settings)
+        return backward(policy, rolled, advantage, phi, settings, recorder), recorder
+
+    for update in range(settings.updates):
+        (metrics, recorder), settings = within_memory(attempt, settings, learn_less)
         norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), settings.max_grad_norm)
         metrics["grad_norm"] = float(norm)
         metrics["skipped"] = not bool(
@@ -117,9 +144,11 @@ def learn(
         optimizer.step()
     seconds = {f"seconds_{part}": s for part, s in rolled.seconds.items()}
     seconds["seconds_learn"] = time.perf_counter() - began
+    used = {"sample_rows": rolled.sample_rows}
+    used |= {"micro_batch": settings.micro_batch, "chunk_tokens": settings.chunk_tokens}
     tokens = int(rolled.completions.mask.sum())
     speed = {"tokens": tokens, "tokens_per_second": tokens / sum(seconds.values())}
-    return {**rollout_metrics(rolled), **metrics, **parity, **speed, **seconds}
+    return {**rollout_metrics(rolled), **metrics, **parity, **used, **speed, **seconds}
 
 
 def backward(
@@ -136,6 +165,7 @@ def backward(
     weighted by the whole step's numbers: the cut changes nothing but the memory.
     """
     done = rolled.completions
+    scale = loss_scale(policy, done.mask)
     rows = torch.argsort(done.mask.sum(dim=1), stable=True)  # (B,)
     sums: Counter = Counter()
     log_u, masks, gaps = [], [], []
@@ -169,7 +199,7 @@ def backward(
         )
         if recorder:
             recorder.add(part, terms, glimpses, shares, clipped)
-        shares.sum().backward()
+        (shares.sum() * scale).backward()
         weight = completion_weights(mask, len(rows))  # (b, T)
         sums["loss"] += float(shares.detach().sum())
         sums["kl"] += float((weight * terms.kl.detach()).sum())
@@ -179,6 +209,8 @@ def backward(
         log_u.append(terms.log_u[real])
         masks.append(mask[real])
         gaps.append((terms.logp.detach() - logp_old)[real].abs())
+    for parameter in policy.trainable():
+        parameter.grad /= scale
     gap, log_u, real = torch.cat(gaps), torch.cat(log_u), torch.cat(masks)  # (N,)
     return {
         **sums,
@@ -187,6 +219,18 @@ def backward(
         "largest_u": float(log_u.max().exp()),
         "effective_sample_size": effective_sample_size(log_u, real),
     }
+
+
+def loss_scale(policy: Policy, mask: Tensor) -> float:
+    """What the loss is multiplied with before the backward pass, and the gradient divided by after it.
+
+    A token's share of the loss is about 1 / (all sampled tokens), and float16 has nothing left of
+    gradients that small: there, the number of tokens, as a power of two, and 1 otherwise. Only the
+    activations are 16-bit; the adapter and its gradients are float32. mask: (B, T).
+    """
+    if policy.dtype != torch.float16:
+        return 1.0
+    return 2.0 ** int(torch.log2(mask.sum().float()))
 
 
 def rollout_metrics(rolled: Rollout) -> dict:

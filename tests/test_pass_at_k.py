@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pass_at_k import Comparison, bootstrap, count_correct, draw_report, pass_at_k, powers_of_two
+from pass_at_k import Comparison, bootstrap, draw_report, pass_at_k, powers_of_two, read_ks
 from problems import Problem
 
 
@@ -91,35 +91,10 @@ def test_a_split_without_problems_is_said_not_averaged(comparison):
     assert "Hard: 0 problems" in solved.table() and "nan" not in solved.table()
 
 
-def test_counting_does_not_depend_on_how_many_rows_run_at_once(small_policy):
-    """Each problem gets its own samples, also where a group is cut or problems share a batch."""
-    problems = [Problem("1, 2", "5"), Problem("What comes next: 3, 4, 5, 6?", "7")] * 2
-    options = {"samples": 6, "adapter_on": True, "template": "plain", "max_new_tokens": 8}
-    options |= {"temperature": 1.0, "seed": 0}
-    for rows in (4, 12, 100):
-        counted = count_correct(small_policy, problems, rows=rows, **options)
-        assert counted.shape == (4,) and (counted <= 6).all()
-
-
-def test_right_answers_are_counted_for_the_right_problem(small_policy, monkeypatch):
-    """The verifier is told each row's own gold: here it accepts one problem's rows only."""
-    import pass_at_k as room
-
-    problems = [Problem(str(i), f"gold {i}") for i in range(5)]
-    verdict = type("V", (), {"reward": 1.0}), type("V", (), {"reward": 0.0})
-    monkeypatch.setattr(room, "verify", lambda _text, gold: verdict[gold != "gold 3"])
-    counted = count_correct(
-        small_policy,
-        problems,
-        samples=3,
-        adapter_on=False,
-        template="plain",
-        max_new_tokens=4,
-        temperature=1.0,
-        seed=0,
-        rows=7,
-    )
-    assert counted.tolist() == [0, 0, 0, 3, 0]
+@pytest.mark.parametrize("wrong", ["x", "1,...", "0", "...,8", "-1"])
+def test_a_list_of_k_that_cannot_be_read_is_named(wrong):
+    with pytest.raises(ValueError, match="--k"):
+        read_ks((wrong,))
 
 
 def test_the_picture_is_drawn_with_and_without_an_evaluation(comparison, tmp_path):

@@ -1,6 +1,5 @@
-"""problems.py: the bundled world is what it says, and files are read or refused by name."""
+"""problems.py: the bundled world is what it says."""
 
-import json
 import random
 from fractions import Fraction
 
@@ -11,7 +10,6 @@ from problems import (
     RULES,
     Term,
     draw_puzzle,
-    load_problems,
     puzzles,
     question,
     render_prompt,
@@ -153,36 +151,6 @@ def test_a_hint_names_the_rule():
 def test_impossible_splits_are_named(split, count, names):
     with pytest.raises(ValueError, match=names):
         puzzles(split, count)
-
-
-def test_a_jsonl_file_is_read(tmp_path):
-    path = tmp_path / "mine.jsonl"
-    rows = [{"problem": f"p{i}", "answer": i, "level": 3} for i in range(5)]
-    path.write_text("\n\n".join(json.dumps(row) for row in rows))
-    found = load_problems(str(path), "train", 3, 0, "--data")
-    assert len(found) == 3 and {p.problem for p in found} <= {f"p{i}" for i in range(5)}
-    assert all(p.answer == p.problem[1:] for p in found)
-    assert found == load_problems(str(path), "train", 3, 0, "--data")
-
-
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
-        (None, "could not be read"),
-        ("", "holds no problem"),
-        ('{"problem": "1", "answer": "2"}\n{"question": "1"}', "line 2"),
-        ("[1, 2]", "line 1"),
-        ("not json", "line 1"),
-        ('{"problem": "1", "answer": "((("}', "line 1"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_named_with_its_flag(tmp_path, content, names):
-    path = tmp_path / "mine.jsonl"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ValueError, match=names) as error:
-        load_problems(str(path), "train", 3, 0, "--eval-data")
-    assert "--eval-data" in str(error.value) and str(path) in str(error.value)
 
 
 def test_prompt_templates():

@@ -197,7 +197,7 @@ def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("wrong", "names"),
     [
-        ({"model": "no/such-model"}, "--model"),
+        ({"model": "no/such-model", "data": "puzzles"}, "--model"),
         ({"data": "missing.jsonl"}, "missing.jsonl"),
         ({"eval_data": "missing.jsonl"}, "--eval-data"),
         ({"adapter": "no/such/adapter"}, "--adapter"),
@@ -205,6 +205,14 @@ def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, 
         ({"phi_min": -1.0}, "--phi-min -1.0"),
         ({"max_new_tokens": 100_000}, "--max-new-tokens 100000"),
         ({"eval_problems": 10_000_000}, "--eval-problems"),
+        ({"data": "gsm8k"}, "--data-dir"),
+        ({"data": "aime24"}, "aime24 has no train problems"),
+        ({"data": "no-such-set"}, "--data"),
+        ({"max_prompt_tokens": 3}, "--max-prompt-tokens 3"),
+        ({"dry_run": True, "gpu_memory": 3.0}, "--max-new-tokens"),
+        ({"dry_run": True, "model": "no/such-model"}, "--model"),
+        ({"gpu_memory": 8.0}, "--gpu-memory 8.0"),
+        ({"sample_rows": -1}, "--sample-rows -1"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_status_two(tmp_path, capsys, wrong, names):

@@ -40,7 +40,8 @@ def plain_sample(
 
 @torch.no_grad()
 @pytest.mark.parametrize("seed", [0, 1])
-def test_equal_token_for_token_to_a_plain_sampler(small_policy, prompts, seed):
+@pytest.mark.parametrize("way", [{}, {"fixed": True}, {"rows_at_once": 5}])
+def test_equal_token_for_token_to_a_plain_sampler(small_policy, prompts, seed, way):
     noise = torch.rand(24, 12, generator=torch.Generator().manual_seed(seed))
     ends = [*small_policy.end_ids, 7, 11, 30]  # several ends, so that rows leave at many lengths
     with sampling_weights(small_policy) as model:
@@ -48,6 +49,7 @@ def test_equal_token_for_token_to_a_plain_sampler(small_policy, prompts, seed):
             model,
             *prompts,
             **OPTIONS,
+            **way,
             end_ids=ends,
             pad_id=small_policy.pad_id,
             generator=torch.Generator().manual_seed(seed),

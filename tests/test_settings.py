@@ -22,7 +22,7 @@ def test_everything_left_open_is_decided():
         open_ones = [
             f.name for f in fields(settings) if getattr(settings, f.name) in (None, "auto")
         ]
-        assert set(open_ones) <= {"adapter", "resume", "trace"}, open_ones
+        assert set(open_ones) <= {"adapter", "data_dir", "gpu_memory", "resume", "trace"}, open_ones
         assert {k: getattr(settings, k) for k in ARM_DEFAULTS[arm]} == ARM_DEFAULTS[arm]
 
 
