@@ -262,7 +262,12 @@ def test_the_most_mixed_group_is_traced():
 
 def test_subwords_of_the_qwen_kind(tmp_path, qwen_like_base):
     """Byte-level subwords, 60 tokens long, embeddings past the vocabulary: the same record."""
-    changed = {"model": str(qwen_like_base), "prompt_template": "qwen-boxed", "max_new_tokens": 60}
+    changed = {
+        "model": str(qwen_like_base),
+        "data": "puzzles",
+        "prompt_template": "qwen-boxed",
+        "max_new_tokens": 60,
+    }
     _, [record], metrics = traced_step(run_for(tmp_path, **changed), 1)
     assert sum(record["rows"]["share"]) == pytest.approx(metrics["loss"], abs=1e-6)
     assert max(len(c["columns"]["token"]) for c in record["completions"]) == 60

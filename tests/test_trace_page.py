@@ -89,7 +89,8 @@ def test_the_equation_holds_the_steps_values(page, folder):
     record = folder[1][0]
     rows, metrics = record["rows"], record["metrics"]
     assert shown(page, "J", "#equation") == -metrics["loss"]
-    assert shown(page, "alpha", "#equation") == 0.1 and shown(page, "beta", "#equation") == 0.01
+    for weight in ("alpha", "beta"):
+        assert shown(page, weight, "#equation") == record["settings"][weight]
     assert shown(page, "mean-kl", "#equation") == pytest.approx(metrics["kl"], abs=1e-6)
     assert shown(page, "mean-entropy", "#equation") == pytest.approx(metrics["entropy"], abs=1e-6)
     assert shown(page, "mean-g", "#equation") == pytest.approx(sum(rows["surrogate"]) / 24)
@@ -335,9 +336,9 @@ def test_other_arms(browser, tmp_path, arm, term):
 
 def test_subwords_of_the_qwen_kind(browser, tmp_path, qwen_like_base):
     """Chat prompt, subwords, bytes, ids past the vocabulary, 300 tokens: nothing overflows or is lost."""
-    settings = Settings(steps=1, model=str(qwen_like_base), trace=str(tmp_path), threads=1, prompts=1,
-                        group_size=4, max_new_tokens=300, eval_problems=0, show_every=0,
-                        out=str(tmp_path / "r"))  # fmt: skip
+    settings = Settings(steps=1, model=str(qwen_like_base), data="puzzles", trace=str(tmp_path),
+                        threads=1, prompts=1, group_size=4, max_new_tokens=300, eval_problems=0,
+                        show_every=0, out=str(tmp_path / "r"))  # fmt: skip
     assert rapo_mini.main(settings) == 0
     record = tracer.read_trace(tmp_path)[0]
     with opened(browser, tmp_path / "trace.html", viewport={"width": 400, "height": 800}) as page:
