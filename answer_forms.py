@@ -8,7 +8,7 @@ x = a = b leave, and ("assign", names, a, b, ...) for x = a, y = b.
 
 from itertools import product as choices_of
 
-from answer_tree import TooLarge, Tree, is_tree, negate, num, variables
+from answer_tree import TooLarge, Tree, is_tree, negate, nodes, num, variables
 from answer_words import NUMERALS
 
 COLLECTIONS = ("list", "set", "seq", "assign")
@@ -68,6 +68,24 @@ def undressed(tree: Tree) -> Tree:
     if any(variables(p) for p in parts) or "~" in signs:
         return tree
     return ("chain", *parts)
+
+
+def imaginary(gold: Tree, answer: Tree) -> tuple[Tree, Tree] | None:
+    """The two trees with the I of one side as i, if the other side has an i; else None.
+
+    sympy and its users write 2 + 3*I. A lone I stays a variable.
+    """
+    i, big = ("const", "i"), ("var", "I")
+    used = [{n for n in nodes(tree) if n in (i, big)} for tree in (gold, answer)]
+    if sorted(used, key=repr) != [{i}, {big}] or big in (gold, answer):
+        return None
+    return _with_i(gold), _with_i(answer)
+
+
+def _with_i(tree):
+    if tree == ("var", "I"):
+        return ("const", "i")
+    return tuple(_with_i(part) if is_tree(part) else part for part in tree)
 
 
 def branches(tree: Tree) -> list[Tree]:

@@ -19,6 +19,7 @@ from answer_tree import MAX_ITEMS, TooLarge, Tree, Unreadable, invert, negate, n
 from answer_values import Values
 from answer_words import MULTIPLIERS, RELATIONS, is_wordy, unit_name, words
 
+_CHOICE = re.compile(r"\([A-J]\)")  # in brackets it is a choice, not a variable
 _ARTICLE = re.compile(r"(?:an?|the)\s+[a-z]{3,}", re.IGNORECASE)
 _SCIENCE = re.compile(r"([-+]?\d{1,30}(?:\.\d{1,30})?)[eE]([-+]?\d{1,3})")
 
@@ -41,6 +42,8 @@ def read(text: str, habit: str = "") -> Tree:
     science = _SCIENCE.fullmatch(text)
     if science and habit != "formula":
         return num(Fraction(science[1]) * Fraction(10) ** int(science[2]))
+    if _CHOICE.fullmatch(text):
+        return ("text", text[1].lower())
     try:
         if _ARTICLE.fullmatch(text):
             raise Unreadable("words")
@@ -126,7 +129,7 @@ class Grammar(Values):
                 tree = product([tree, num(MULTIPLIERS[value.lower()])])
             elif kind == "text" or (parts and self.goes_on(parts[-1])):
                 parts.append(value)
-            elif (parts and value == "}") or (value == "." and kind == "op"):
+            elif parts and value == "}":
                 pass
             else:
                 return tree, unit_name(" ".join(parts).replace("^ ", "^").replace("{ ", ""))
@@ -147,10 +150,12 @@ class Grammar(Values):
         return tree
 
     def ratio(self) -> Tree:
-        r"""a : b, and {n \choose k}."""
+        r"""a : b, and TeX's old {a \over b} and {n \choose k}."""
         parts = [self.sum()]
         if self.take("choose") is not None:
             return ("fn", "binom", parts[0], self.sum())
+        if self.take("over") is not None:
+            return product([parts[0], invert(self.sum())])
         while self.bars < 2 and self.take(":") is not None:
             parts.append(self.sum())
         return ("ratio", *parts) if len(parts) > 1 else parts[0]

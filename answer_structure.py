@@ -105,11 +105,11 @@ def _same_in_base(comparison, gold, answer):
 def _in_base(tree):
     """(digits, base) of a number, the base None if it is not named; no digits if it is none."""
     if tree[0] == "base":
-        return tree[1].lstrip("0") or "0", tree[2]
+        return tree[1].upper().lstrip("0") or "0", tree[2]
     digits = tree[1:] if tree[0] == "mul" else [tree]
     whole = [n[0] == "num" and n[1].denominator == 1 and n[1] >= 0 for n in digits]
     if all(w or n[0] == "var" for w, n in zip(whole, digits, strict=True)):
-        return "".join(str(n[1]) for n in digits), None
+        return "".join(str(n[1]) for n in digits).upper(), None
     return None, None
 
 
@@ -175,6 +175,8 @@ def _same_items(comparison, gold, answer):
     if gold[0] == answer[0] == "assign" and gold[1] != answer[1]:
         return comparison.by("structure", False, "different unknowns")
     items = [_items(gold), _items(answer)]
+    if "set" in (gold[0], answer[0]):
+        items = [list(dict.fromkeys(each)) for each in items]  # {1, 2, 2} is {1, 2}
     if len(items[0]) != len(items[1]):
         return comparison.by("structure", False, f"{len(items[0])} items, {len(items[1])} items")
     kinds = gold[0], answer[0]

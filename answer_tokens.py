@@ -55,6 +55,11 @@ _INVERSE = re.compile(r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([a-z]\)\s*=)")
 _TIMES_TEN = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)")
 _CLOCK = re.compile(r"\b([aApP])\.\s?[mM]\b\.?")
 _MAGNITUDE = re.compile(r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))")
+# DE in hexadecimal, (52)_8; 52 base 8, 52 (base 8), 52_{base 8}.
+_DIGITS = re.compile(r"(?:\\(?:text|mathrm)\s*\{|\()\s*([0-9A-F]+)\s*[})](?=\s*_)")
+_IN_BASE = re.compile(
+    r"(?<=[0-9A-F])(?:\s*_\s*\{|\s)\s*(?:\\text\s*\{)?[\s(]*(?:in )?base[\s~-]*(\d+|[a-z]+)[)}\s]*$"
+)
 # A separator of thousands that can be nothing else, {,} or \, or \!, and one that might be.
 _JOINED = re.compile(
     r"(?<=\d)(?:\s?\{\s?,\s?\}|\\!\s*,|,\s*\\!|\\,|\\;|\\!|\{\\,\})\s*(?=\d{3}(?!\d))"
@@ -83,10 +88,16 @@ def clean(text: str) -> str:
         text = text[1:].lstrip()
     text = _MAGNITUDE.sub(r"\1*10^{\2}", text)
     text = _INVERSE.sub(r"\1\2", text)
+    if "_" in text or "base" in text:
+        text = _IN_BASE.sub(_radix, _DIGITS.sub(r"\1", text))
     if text[:1] == "<" and text[-1:] == ">" and "," in text:
         text = f"({text[1:-1]})"
     text = _CLOCK.sub(r"\1m", _TIMES_TEN.sub("*", text))
     return _JOINED.sub("", _REALS.sub(r"\\reals ", text) if "R" in text else text)
+
+
+def _radix(match):
+    return f"_{{{BASES.get(match[1], match[1])}}}"
 
 
 def _ascii(text):
@@ -129,13 +140,13 @@ _TOKEN = re.compile(
     + FONT
     + r"""\s*\{(?P<inner>[^{}]*)\})
 | \\(?P<env>begin|end)\s*\{(?P<kind>[a-zA-Z]+)\*?\}(?:\s*\{[lcr|\s]*\})?
-| (?P<deg>(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|°)
-  (?:\s*(?:\\(?:text|mathrm)\s*\{\s*)?[CF]\b\s*\}?)?)
+| (?P<deg>(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree(?![a-zA-Z])|°)
+  (?:\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF]\b))?)
 | (?P<rep>(?P<whole>\d*)\.(?P<fixed>\d*)(?:\\(?:overline|bar|dot)\s*\{?\s*(?P<cycle>\d+)\s*\}?
   |\((?P<cycle2>\d+)\)))
 | (?P<dots>\d*\.(?P<tail>\d+)(?:\.\.\.|…|\\[lc]?dots(?![a-z])))
-| (?P<base>(?<![A-Za-z])(?P<digits>\d[0-9A-Z]*|[A-F][0-9A-F]+(?=_\s*\{?1[1-6]))_\s*
-  (?:\{?\s*(?P<radix>\d+)\s*\}?
+| (?P<base>(?<![A-Za-z])(?P<digits>\d+|(?:\d[0-9A-Fa-f]*|[A-F][0-9A-F]+)(?=_\s*\{?\s*\(?1[1-6]))_\s*
+  (?:\{?\s*\(?\s*(?P<radix>\d+)\s*\)?\s*\}?
   |\{?\s*\\text\s*\{\s*(?P<radixword>[a-z]+)\s*\}\s*\}?))
 | (?P<num>\d+(?:\.\d+)?|\.\d+|\d+\.)
 | \\(?P<cmd>[A-Za-z]+)
@@ -221,7 +232,11 @@ def _cut_text(match, out, spaced, letters):
         out.append(("op", _LINKS[low], True))
     elif inner in FUNCTIONS:
         out.append(("fn", FUNCTIONS[inner], spaced))
-    elif match[0].startswith("\\math") and len(inner) == 1 and not _after_number(out):
+    elif inner in ("i", "e") and match[0].startswith("\\math"):
+        out.append(("name", inner, spaced))
+    elif (
+        match[0].startswith("\\math") and len(inner) == 1 and not _after_number(out) and not digits
+    ):
         name = inner if "bf" not in match[0] else "bold " + inner
         out.append(("name", name, spaced))
     elif not low.islower() or (digits and not _POWER_OF_UNIT.match(inner)):
@@ -240,7 +255,9 @@ def _cut_word(match, out, spaced, letters):
     """A run of letters: a link, a constant, a function, a unit or a word, else a product."""
     word, low = match[0], match[0].lower()
     after = _after_number(out)
-    if low == "to" and after:
+    if word in _MONEY and not after:
+        out.append(("money", _MONEY[word], spaced))
+    elif low == "to" and after:
         out.append(("op", ":", spaced))
     elif low in ("and", "or", "union") or (word == "U" and out and out[-1][1] in (")", "]")):
         out.append(("op", _LINKS[low], spaced))
@@ -269,8 +286,8 @@ def _cut_command(match, out, spaced, _letters):
     name = match["cmd"]
     if name in OPERATORS:
         out.append(("op", OPERATORS[name], spaced))
-    elif name in FUNCTIONS:
-        out.append(("fn", FUNCTIONS[name], spaced))
+    elif name in FUNCTIONS or name in ("max", "min"):
+        out.append(("fn", FUNCTIONS.get(name, name), spaced))
     elif name in ("frac", "dfrac", "tfrac", "cfrac"):
         out.append(("cmd", "frac", spaced))
     elif name in ("binom", "dbinom", "tbinom"):
@@ -294,6 +311,8 @@ def _cut_structure(match, out, spaced, _letters):
     if match["env"]:
         out.append((match["env"], match["kind"], spaced))
         return
+    if match[0] == "." and out and out[-1][0] == "text":  # sq. ft.
+        return
     value = "row" if match["row"] else "deg" if match["deg"] else match[0]
     value = _SAME_SIGN.get(value, value)
     out.append(("money", "dollar", spaced) if value == "\\$" else ("op", value, spaced))
@@ -302,6 +321,7 @@ def _cut_structure(match, out, spaced, _letters):
 _CUTTERS = dict.fromkeys(("num", "rep", "dots", "base"), _cut_number)
 _CUTTERS |= {"text": _cut_text, "word": _cut_word, "cmd": _cut_command}
 _LINKS = {"and": "and", "or": "or", "in": "in", "to": ":"}
+_MONEY = {"USD": "dollar", "EUR": "euro", "GBP": "gbp", "Rs": "rupee"}
 _LINKS |= {"union": "cup", "u": "cup"}
 _POWER_OF_UNIT = re.compile(r"[A-Za-z]{1,7}\^?\{?[23]$")
 _OTHER_NAMES = ("reals", "angle", "triangle", "ell", "parallel")

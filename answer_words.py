@@ -16,7 +16,9 @@ def _split(text):
 FUNCTIONS = {f + h: f + h for f in _split("sin cos tan cot sec csc") for h in ("", "h")}
 FUNCTIONS |= {a + f: "arc" + f for f in list(FUNCTIONS) for a in ("a", "arc", "ar")}
 FUNCTIONS |= {"ln": "log", "log": "log", "lg": "lg", "exp": "exp", "sqrt": "sqrt", "cbrt": "cbrt"}
+FUNCTIONS |= {"cuberoot": "cbrt"}
 FUNCTIONS |= {"abs": "abs", "Abs": "abs", "floor": "floor", "ceil": "ceil", "ceiling": "ceil"}
+FUNCTIONS |= {"gcd": "gcd", "lcm": "lcm"}
 FUNCTIONS |= {"binomial": "binom", "factorial": "factorial", "Rational": "frac", "Matrix": "matrix"}
 GREEK = _split("""alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa
 lambda mu nu xi rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma
@@ -37,7 +39,7 @@ OPERATORS = _named(
     "cup cup bigcup", "cap cap", "minus setminus backslash", "and land wedge", "or lor vee",
     "| mid vert lvert rvert", "( langle lparen", ") rangle rparen", "[ lbrack", "] rbrack",
     "\\{ lbrace", "\\} rbrace", "lfloor lfloor", "rfloor rfloor", "lceil lceil", "rceil rceil",
-    "choose choose", ": to colon",
+    "choose choose", "over over", ": to colon",
 )  # fmt: skip
 RELATIONS = {sign: sign for sign in _split("= < > <= >= != ~ in")} | {"==": "=", "=<": "<="}
 ACCENTS = _split("""mathbb mathcal overline bar vec hat widehat overrightarrow tilde

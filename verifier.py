@@ -33,7 +33,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from answer_forms import COLLECTIONS
+from answer_forms import COLLECTIONS, imaginary
 from answer_parser import read
 from answer_scalars import Comparison
 from answer_structure import as_word, same
@@ -167,6 +167,8 @@ def _readings(gold, gold_text, answer_text):
     """The pairs of trees to compare: the plain one, then what the other side suggests."""
     answer = read(answer_text)
     yield gold, answer
+    if (found := imaginary(gold, answer)) is not None:
+        yield found
     habits = []  # other readings that `read` knows, each with its sign in the texts
     if (gold[0] == "unit") != (answer[0] == "unit"):
         habits.append("letters")
