@@ -22,6 +22,8 @@ _SAID |= {name: num(k) for k, name in enumerate(NUMERALS)}
 
 def is_name(tree: Tree) -> bool:
     """Can it stand left of = as a mere name? x, f(x), AB, angle ABC, |z|, a word."""
+    if _derivative(tree):
+        return True
     if tree[0] == "mul":
         head = tree[1] in (("var", "angle"), ("var", "triangle"), ("var", "m"))
         return all(
@@ -29,10 +31,17 @@ def is_name(tree: Tree) -> bool:
             for n in (tree[2:] if head else tree[1:])
         )
     if tree[0] == "fn" and tree[1] == "abs":
-        return tree[2][0] == "var"
+        return is_name(tree[2])
     if tree[0] == "seq":
         return all(n[0] == "var" for n in tree[2:])
     return tree[0] in ("var", "text") or tree == ("const", "i")
+
+
+def _derivative(tree):
+    """Is it dy/dx?"""
+    if tree[0] != "mul" or len(tree) != 3 or tree[2][0] != "pow":
+        return False
+    return all(part[:2] == ("mul", ("var", "d")) for part in (tree[1], tree[2][1]))
 
 
 def undressed(tree: Tree) -> Tree:

@@ -74,11 +74,9 @@ class Grammar(Values):
 
     def gathered(self) -> Tree:
         """Items between commas, "and", "or"; a lone one is itself."""
-        items, links = [self.item()], set()
-        while (link := self.take(",", ";", "and", "or")) is not None:
-            links.add(link)
-            while (link := self.take("and", "or")) is not None:
-                links.add(link)
+        items, links = [self.item()], []
+        while (link := self.link(items[-1])) is not None:
+            links.append(link)
             items.append(self.item())
             if len(items) > MAX_ITEMS:
                 raise TooLarge(f"more than {MAX_ITEMS} items")
@@ -86,7 +84,16 @@ class Grammar(Values):
             return items[0]
         if all(i[0] == "rel" and set(i[1]) <= {"<", ">", "<=", ">=", "!=", "in"} for i in items):
             return _joined(items, links)
-        return ("list", *items)
+        return ("list", *_paired(items, links))
+
+    def link(self, before: Tree) -> str | None:
+        """What joins two items, "," if several do so; nothing need stand between 5 feet 6 inches."""
+        link = self.take(",", ";", "and", "or")
+        if link is None and before[0] == "unit" and self.peek()[0] == "num":
+            return "and"
+        while link and (last := self.take("and", "or")):
+            link = last
+        return link
 
     def item(self) -> Tree:
         """A chain of relations, a = b < c; a call f(x) on its left counts as a name."""
@@ -98,14 +105,17 @@ class Grammar(Values):
 
     def call_name(self) -> Tree | None:
         """The f(x) of f(x) = ..., as a name; else None."""
-        (kind, name, _), (_, bracket, gap) = self.peek(), self.peek(1)
+        (kind, name, _), start = self.peek(), 1
+        while self.peek(start)[1] == "'" and start < 4:
+            start += 1
+        _, bracket, gap = self.peek(start)
         if kind != "name" or bracket != "(" or gap:
             return None
-        close = next((k for k in range(2, 9) if self.peek(k)[1] == ")"), 0)
+        close = next((k for k in range(start + 1, start + 8) if self.peek(k)[1] == ")"), 0)
         if not close or self.peek(close + 1)[:2] != ("op", "="):
             return None
         self.at += close + 1
-        return ("var", name + "()")
+        return ("var", name + "'" * (start - 1) + "()")
 
     def member(self) -> Tree:
         """A value with its unit or its sign of money."""
@@ -113,7 +123,8 @@ class Grammar(Values):
         tree = self.combination()
         if self.peek()[0] == "money":
             money, self.at = self.peek()[1], self.at + 1
-        if self.peek()[0] == "text" and tree[0] == "mul" and all(n[0] == "var" for n in tree[1:]):
+        letters = tree[0] == "mul" and {n[0] for n in tree[1:]} <= {"var", "const"}
+        if self.peek()[0] == "text" and letters:
             raise Unreadable("words")
         if self.peek()[0] == "text" and tree[0] != "text":
             tree, name = self.unit(tree)
@@ -186,6 +197,8 @@ class Grammar(Values):
                     raise Unreadable("two numbers side by side")
                 factors.append(self.power())
             else:
+                if len(factors) > 1 and any(factor[0] == "text" for factor in factors):
+                    raise Unreadable("words")
                 return product(factors)
 
     def factor(self) -> Tree:
@@ -231,3 +244,17 @@ def _joined(inequalities, links):
     for tree in inequalities[1:]:
         found = (joint, found, tree)
     return found
+
+
+def _paired(items, links):
+    """x=1, y=2 or x=3, y=4 is a list of two lists; other items come back as they are."""
+    if not all(item[0] == "rel" for item in items) or not {"or", ";"} & set(links):
+        return items
+    groups = [items[:1]]
+    for item, link in zip(items[1:], links, strict=True):
+        if link in ("or", ";"):
+            groups.append([])
+        groups[-1].append(item)
+    if {len(group) for group in groups} == {1} or len({len(group) for group in groups}) > 1:
+        return items
+    return [("list", *group) for group in groups]

@@ -62,6 +62,11 @@ def pieces(tree: Tree, ends: dict[float, Tree]) -> Pieces | None:
     if kind == "rel":
         return pieces(tree[3], ends) if tree[1] == ("in",) else _solutions(tree, ends)
     if kind == "seq" and len(tree) == 4:
+        if any(
+            bracket in "[]" and infinite(end)
+            for bracket, end in zip(tree[1], tree[2:], strict=True)
+        ):
+            return None  # infinity is no member
         low = _cut(tree[2], int(tree[1][0] == "("), ends)
         high = _cut(tree[3], int(tree[1][1] == "]"), ends)
         return [(low, high)] if low < high else None

@@ -31,6 +31,8 @@ def same(comparison: Comparison, gold: Tree, answer: Tree) -> bool:
     if "rel" in (undressed(gold)[0], undressed(answer)[0]):
         return _same_relation(comparison, gold, answer)
     if _names_clash(gold, answer):
+        if variables(gold[3]) and variables(answer[3]):  # x = y + 1 and y = x - 1
+            return _same_relation(comparison, gold, answer)
         return comparison.by("structure", False, "two different unknowns")
     gold, answer = undressed(gold), undressed(answer)
     if gold[0] in _QUANTIFIERS:
@@ -71,7 +73,7 @@ def as_word(tree: Tree) -> str:
         return "".join(n[1] for n in tree[1:]).lower()
     if tree[0] == "list":
         return " ".join(map(as_word, tree[1:]))
-    return tree[1].lower() if tree[0] in ("text", "var", "const") else ""
+    return tree[1].lower().removeprefix("bold ") if tree[0] in ("text", "var", "const") else ""
 
 
 def _same_text(comparison, gold, answer):

@@ -60,6 +60,14 @@ _DIGITS = re.compile(r"(?:\\(?:text|mathrm)\s*\{|\()\s*([0-9A-F]+)\s*[})](?=\s*_
 _IN_BASE = re.compile(
     r"(?<=[0-9A-F])(?:\s*_\s*\{|\s)\s*(?:\\text\s*\{)?[\s(]*(?:in )?base[\s~-]*(\d+|[a-z]+)[)}\s]*$"
 )
+# What may stand before an answer; log10(x), log_10(x) and C(5, 2); 7:00 pm.
+_LEAD = re.compile(
+    r"^(?:\s*(?:[=:~]|\\approx\b|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
+    re.IGNORECASE,
+)
+_LOG = re.compile(r"(?:\blog_|(?<!\\)\blog)(\d+)(?=\()")
+_COMBINATIONS = re.compile(r"(?<![A-Za-z\\])(?:n?C|nCr|binom)\((\d+),\s*(\d+)\)")
+_OCLOCK = re.compile(r"(?<=\d):00(?=\s*(?:\\text\s*\{\s*)?[ap]m)", re.IGNORECASE)
 # A separator of thousands that can be nothing else, {,} or \, or \!, and one that might be.
 _JOINED = re.compile(
     r"(?<=\d)(?:\s?\{\s?,\s?\}|\\!\s*,|,\s*\\!|\\,|\\;|\\!|\{\\,\})\s*(?=\d{3}(?!\d))"
@@ -84,15 +92,15 @@ def clean(text: str) -> str:
     if text.endswith(".") and not text.endswith("..."):
         text = text[:-1].rstrip()
     text = text[:-1].rstrip() if text.endswith("\\") else text
-    while text[:1] in ("=", ":", "~"):
-        text = text[1:].lstrip()
+    text = _LEAD.sub("", text)
     text = _MAGNITUDE.sub(r"\1*10^{\2}", text)
     text = _INVERSE.sub(r"\1\2", text)
     if "_" in text or "base" in text:
         text = _IN_BASE.sub(_radix, _DIGITS.sub(r"\1", text))
     if text[:1] == "<" and text[-1:] == ">" and "," in text:
         text = f"({text[1:-1]})"
-    text = _CLOCK.sub(r"\1m", _TIMES_TEN.sub("*", text))
+    text = _LOG.sub(r"log_{\1}", _COMBINATIONS.sub(r"\\binom{\1}{\2}", text))
+    text = _OCLOCK.sub("", _CLOCK.sub(r"\1m", _TIMES_TEN.sub("*", text)))
     return _JOINED.sub("", _REALS.sub(r"\\reals ", text) if "R" in text else text)
 
 
@@ -257,6 +265,8 @@ def _cut_word(match, out, spaced, letters):
     after = _after_number(out)
     if word in _MONEY and not after:
         out.append(("money", _MONEY[word], spaced))
+    elif low == "choose" and after:
+        out.append(("op", low, spaced))
     elif low == "to" and after:
         out.append(("op", ":", spaced))
     elif low in ("and", "or", "union") or (word == "U" and out and out[-1][1] in (")", "]")):
@@ -295,7 +305,8 @@ def _cut_command(match, out, spaced, _letters):
     elif name in ("emptyset", "varnothing"):
         out.append(("name", "emptyset", spaced))
     elif name in ("euro", "pounds"):
-        out.append(("money", {"euro": "euro", "pounds": "gbp"}[name], spaced))
+        # Both pounds are "lb", since the word does not say which.
+        out.append(("money", {"euro": "euro", "pounds": "lb"}[name], spaced))
     elif name in ACCENTS:
         out.append(("accent", name, spaced))
     elif name in CONSTANTS or name in GREEK or name in _OTHER_NAMES:
@@ -321,7 +332,7 @@ def _cut_structure(match, out, spaced, _letters):
 _CUTTERS = dict.fromkeys(("num", "rep", "dots", "base"), _cut_number)
 _CUTTERS |= {"text": _cut_text, "word": _cut_word, "cmd": _cut_command}
 _LINKS = {"and": "and", "or": "or", "in": "in", "to": ":"}
-_MONEY = {"USD": "dollar", "EUR": "euro", "GBP": "gbp", "Rs": "rupee"}
+_MONEY = {"USD": "dollar", "EUR": "euro", "GBP": "lb", "Rs": "rupee"}
 _LINKS |= {"union": "cup", "u": "cup"}
 _POWER_OF_UNIT = re.compile(r"[A-Za-z]{1,7}\^?\{?[23]$")
 _OTHER_NAMES = ("reals", "angle", "triangle", "ell", "parallel")

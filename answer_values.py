@@ -279,6 +279,8 @@ class Values:
 
     def matrix(self, kind: str) -> Tree:
         r"""The rows between \begin and \end."""
+        if kind == "cases":
+            return self.cases()
         if kind not in _MATRICES:
             raise Unreadable(f"the environment {kind} is not read")
         rows = [[]]
@@ -294,6 +296,19 @@ class Values:
         if not rows or len({len(row) for row in rows}) > 1:
             raise Unreadable("a matrix with rows of different lengths")
         return ("matrix", *rows)
+
+    def cases(self) -> Tree:
+        r"""The equations between \begin{cases} and \end{cases}, as a list."""
+        rows = [self.gathered()]
+        while self.take("row"):
+            if self.peek()[0] != "end":
+                rows.append(self.gathered())
+            if len(rows) > MAX_ITEMS:
+                raise TooLarge(f"more than {MAX_ITEMS} rows")
+        if self.peek()[:2] != ("end", "cases"):
+            raise Unreadable("cases that do not end, or with conditions")
+        self.at += 1
+        return ("list", *rows)
 
 
 class _Depth:

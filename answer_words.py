@@ -73,7 +73,7 @@ _WORDY = re.compile(
     FONT + r"\s*\{\s*[^\W\d_]|(?<!\\)\b[^\W\d_]{3}|^[^\W\d_]{2}$|[^\W\d_]{2}\W.*\b[^\W\d_]{2}"
 )
 _FORMULA = re.compile(r"\\(?!text|mbox|math|emph|bf|it|rm|quad|left|right|ldots)[a-zA-Z]{2}")
-_LEADING = ("a", "an", "the", "option", "choice", "answer")
+_LEADING = ("a", "an", "the", "option", "choice", "answer", "it", "is")
 _NAMES = sorted({*FUNCTIONS, *CONSTANTS, *GREEK} - {"in"}, key=len, reverse=True)
 _NAME_OR_LETTER = re.compile("|".join(n for n in _NAMES if len(n) > 1) + "|.")
 
@@ -86,7 +86,9 @@ def words(text: str) -> str:
     """
     text = re.sub(r"\\(?:[a-zA-Z]+|.)|[{}$]", " ", text).lower().replace(".", "")
     found = [w for w in re.findall(r"[^\W_]+(?::\d+)?", text) if w != "and"]
-    return " ".join(found[1:] if found[1:] and found[0] in _LEADING else found)
+    while found[1:] and found[0] in _LEADING:
+        del found[0]
+    return " ".join(found)
 
 
 def is_wordy(text: str) -> bool:

@@ -56,7 +56,7 @@ class Verdict(NamedTuple):
 # Extraction: from a completion to the text of its final answer.
 
 _MARKED = re.compile(
-    r"(?:answer|solution)\s*(?:is|are|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
+    r"(?:answers?|solutions?)\s*(?:is|are|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
     re.IGNORECASE,
 )
 _STOP = re.compile(r"<\|[a-z_]{1,20}\|>|</?[a-z]{1,10}>|\n")
