@@ -31,10 +31,16 @@ def is_name(tree: Tree) -> bool:
             for n in (tree[2:] if head else tree[1:])
         )
     if tree[0] == "fn" and tree[1] == "abs":
-        return is_name(tree[2])
+        return tree[2] in (("var", "z"), ("var", "w")) or (
+            is_name(tree[2]) and _is_capital(tree[2])
+        )
     if tree[0] == "seq":
         return all(n[0] == "var" for n in tree[2:])
     return tree[0] in ("var", "text") or tree == ("const", "i")
+
+
+def _is_capital(tree):
+    return all(n[1].isupper() for n in nodes(tree) if n[0] == "var")
 
 
 def _derivative(tree):
@@ -77,6 +83,17 @@ def undressed(tree: Tree) -> Tree:
     if any(variables(p) for p in parts) or "~" in signs:
         return tree
     return ("chain", *parts)
+
+
+def value_of_sum(tree: Tree) -> Tree | None:
+    """The 17 of m + n = 17, where the question asked for m + n; else None.
+
+    >>> value_of_sum(("rel", ("=",), ("add", ("var", "m"), ("var", "n")), num(17)))
+    ('num', Fraction(17, 1))
+    """
+    if tree[:2] != ("rel", ("=",)) or len(tree) != 4 or variables(tree[3]):
+        return None
+    return tree[3] if len(variables(tree[2])) > 1 else None
 
 
 def imaginary(gold: Tree, answer: Tree) -> tuple[Tree, Tree] | None:

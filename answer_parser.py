@@ -82,6 +82,8 @@ class Grammar(Values):
                 raise TooLarge(f"more than {MAX_ITEMS} items")
         if len(items) == 1:
             return items[0]
+        if "or" in links and any(_spells_word(item) for item in items):
+            raise Unreadable("words")
         if all(i[0] == "rel" and set(i[1]) <= {"<", ">", "<=", ">=", "!=", "in"} for i in items):
             return _joined(items, links)
         return ("list", *_paired(items, links))
@@ -123,8 +125,7 @@ class Grammar(Values):
         tree = self.combination()
         if self.peek()[0] == "money":
             money, self.at = self.peek()[1], self.at + 1
-        letters = tree[0] == "mul" and {n[0] for n in tree[1:]} <= {"var", "const"}
-        if self.peek()[0] == "text" and letters:
+        if self.peek()[0] == "text" and tree[0] == "mul" and _spells_word(tree):
             raise Unreadable("words")
         if self.peek()[0] == "text" and tree[0] != "text":
             tree, name = self.unit(tree)
@@ -234,6 +235,11 @@ class Grammar(Values):
             else:
                 tree = ("percent" if mark == "%" else mark, tree)
         return tree
+
+
+def _spells_word(tree):
+    """Is it a word, or a product of letters that may have been one?"""
+    return tree[0] == "text" or (tree[0] == "mul" and {n[0] for n in tree[1:]} <= {"var", "const"})
 
 
 def _joined(inequalities, links):

@@ -34,10 +34,10 @@ _AS_ASCII = str.maketrans(
     "−–—‐‑﹣×·⋅∙∗÷⁄∕，、；：（）［］｛｝＝＋％′’“”",
     "------*****///,,;:()[]{}=+%''\"\"",
 )
-_WITH_A_COMMAND = "π∞√∛≤⩽≥⩾≠≈±∓∪∩∈∅∖⌊⌋⌈⌉⟨⟩∣θαβγδλμωφστρεηψχξκ"
+_WITH_A_COMMAND = "π∞√∛≤⩽≥⩾≠≈±∓∪∩∈∅∖⌊⌋⌈⌉⟨⟩∣θαβγδλμωφστρεηψχξκΓΔΘΛΣΦΨΩ"
 _COMMANDS = """pi infty sqrt cbrt le le ge ge ne approx pm mp cup cap in emptyset setminus lfloor rfloor
 lceil rceil langle rangle mid theta alpha beta gamma delta lambda mu omega phi sigma tau rho epsilon
-eta psi chi xi kappa"""
+eta psi chi xi kappa Gamma Delta Theta Lambda Sigma Phi Psi Omega"""
 _AS_COMMAND = {
     ord(sign): f" \\{name} " for sign, name in zip(_WITH_A_COMMAND, _COMMANDS.split(), strict=True)
 }
@@ -62,11 +62,14 @@ _IN_BASE = re.compile(
 )
 # What may stand before an answer; log10(x), log_10(x) and C(5, 2); 7:00 pm.
 _LEAD = re.compile(
-    r"^(?:\s*(?:[=:~]|\\approx\b|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
+    r"^(?:\s*(?:[=:~]|\\approx\b"
+    r"|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
     re.IGNORECASE,
 )
 _LOG = re.compile(r"(?:\blog_|(?<!\\)\blog)(\d+)(?=\()")
 _COMBINATIONS = re.compile(r"(?<![A-Za-z\\])(?:n?C|nCr|binom)\((\d+),\s*(\d+)\)")
+_DOLLARS = re.compile(r"\bUS\s*(?=\\?\$)")
+_INCHES = re.compile(r"(?<=\d)\s*(?:\"|'')$")
 _OCLOCK = re.compile(r"(?<=\d):00(?=\s*(?:\\text\s*\{\s*)?[ap]m)", re.IGNORECASE)
 # A separator of thousands that can be nothing else, {,} or \, or \!, and one that might be.
 _JOINED = re.compile(
@@ -100,6 +103,7 @@ def clean(text: str) -> str:
     if text[:1] == "<" and text[-1:] == ">" and "," in text:
         text = f"({text[1:-1]})"
     text = _LOG.sub(r"log_{\1}", _COMBINATIONS.sub(r"\\binom{\1}{\2}", text))
+    text = _INCHES.sub(" inches", _DOLLARS.sub("", text))
     text = _OCLOCK.sub("", _CLOCK.sub(r"\1m", _TIMES_TEN.sub("*", text)))
     return _JOINED.sub("", _REALS.sub(r"\\reals ", text) if "R" in text else text)
 
@@ -155,7 +159,9 @@ _TOKEN = re.compile(
 | (?P<dots>\d*\.(?P<tail>\d+)(?:\.\.\.|…|\\[lc]?dots(?![a-z])))
 | (?P<base>(?<![A-Za-z])(?P<digits>\d+|(?:\d[0-9A-Fa-f]*|[A-F][0-9A-F]+)(?=_\s*\{?\s*\(?1[1-6]))_\s*
   (?:\{?\s*\(?\s*(?P<radix>\d+)\s*\)?\s*\}?
-  |\{?\s*\\text\s*\{\s*(?P<radixword>[a-z]+)\s*\}\s*\}?))
+  |\{?\s*(?:\\text\s*\{)?\s*(?P<radixword>"""
+    + "|".join(BASES)
+    + r""")\s*\}*))
 | (?P<num>\d+(?:\.\d+)?|\.\d+|\d+\.)
 | \\(?P<cmd>[A-Za-z]+)
 | (?P<word>[A-Za-z]+)
@@ -232,7 +238,7 @@ def _cut_text(match, out, spaced, letters):
     digits = any(c.isdigit() for c in inner)
     if not inner:
         return
-    if "," in inner and not digits:
+    if ("," in inner or " and " in inner) and not digits:
         for part in filter(str.strip, inner.replace(" and ", ",").split(",")):
             comma = [("op", ",", False)] if out and out[-1][0] == "text" else []
             out += [*comma, ("text", part.strip(), spaced)]
@@ -273,6 +279,8 @@ def _cut_word(match, out, spaced, letters):
         out.append(("op", _LINKS[low], spaced))
     elif low == "in" and spaced and len(out) == 1 and out[0][0] == "name":
         out.append(("op", "in", spaced))
+    elif low == "sec" and after and not match.string[match.end() :].strip():
+        out.append(("text", "second", spaced))
     elif word in CONSTANTS or word in GREEK:
         out.append(("name", CONSTANTS.get(word, word), spaced))
     elif word in FUNCTIONS:
