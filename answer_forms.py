@@ -91,9 +91,12 @@ def value_of_sum(tree: Tree) -> Tree | None:
     >>> value_of_sum(("rel", ("=",), ("add", ("var", "m"), ("var", "n")), num(17)))
     ('num', Fraction(17, 1))
     """
-    if tree[:2] != ("rel", ("=",)) or len(tree) != 4 or variables(tree[3]):
+    if tree[0] != "rel" or set(tree[1]) != {"="}:
         return None
-    return tree[3] if len(variables(tree[2])) > 1 else None
+    parts = tree[2:] if variables(tree[2]) else tree[:1:-1]
+    if len(variables(parts[0])) < 2 or any(map(variables, parts[1:])):
+        return None
+    return parts[1] if len(parts) == 2 else ("chain", *parts[1:])
 
 
 def imaginary(gold: Tree, answer: Tree) -> tuple[Tree, Tree] | None:

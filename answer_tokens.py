@@ -55,14 +55,15 @@ _INVERSE = re.compile(r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([a-z]\)\s*=)")
 _TIMES_TEN = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)")
 _CLOCK = re.compile(r"\b([aApP])\.\s?[mM]\b\.?")
 _MAGNITUDE = re.compile(r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))")
-# DE in hexadecimal, (52)_8; 52 base 8, 52 (base 8), 52_{base 8}.
+# DE in hexadecimal, (52)_8; 52_{\text{eight}}; 52 base 8, 52 (base 8), 52_{base 8}.
 _DIGITS = re.compile(r"(?:\\(?:text|mathrm)\s*\{|\()\s*([0-9A-F]+)\s*[})](?=\s*_)")
+_UPRIGHT = re.compile(r"_\s*(?:\{\s*\\text\s*\{\s*(\w+)\s*\}\s*\}|\\text\s*\{\s*(\w+)\s*\})")
 _IN_BASE = re.compile(
     r"(?<=[0-9A-F])(?:\s*_\s*\{|\s)\s*(?:\\text\s*\{)?[\s(]*(?:in )?base[\s~-]*(\d+|[a-z]+)[)}\s]*$"
 )
 # What may stand before an answer; log10(x), log_10(x) and C(5, 2); 7:00 pm.
 _LEAD = re.compile(
-    r"^(?:\s*(?:[=:~]|\\approx\b"
+    r"^(?:\s*(?:[=:~→⇒]|\\(?:approx|to|implies|Rightarrow|therefore)\b"
     r"|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
     re.IGNORECASE,
 )
@@ -91,15 +92,16 @@ def clean(text: str) -> str:
     if len(text) > MAX_CHARS:
         raise TooLarge(f"an answer of {len(text)} characters; the bound is {MAX_CHARS}")
     text = text if text.isascii() else _ascii(text)
-    text = text.strip().strip("*`").strip().rstrip(",;:").strip()
+    text = text.strip().strip("*`_✓✔✅").strip().rstrip(",;:").strip()
     if text.endswith(".") and not text.endswith("..."):
         text = text[:-1].rstrip()
-    text = text[:-1].rstrip() if text.endswith("\\") else text
+    text = text.rstrip("\\").rstrip()
     text = _LEAD.sub("", text)
     text = _MAGNITUDE.sub(r"\1*10^{\2}", text)
     text = _INVERSE.sub(r"\1\2", text)
     if "_" in text or "base" in text:
-        text = _IN_BASE.sub(_radix, _DIGITS.sub(r"\1", text))
+        text = _UPRIGHT.sub(r"_{\1\2}", _DIGITS.sub(r"\1", text))
+        text = _IN_BASE.sub(_radix, text)
     if text[:1] == "<" and text[-1:] == ">" and "," in text:
         text = f"({text[1:-1]})"
     text = _LOG.sub(r"log_{\1}", _COMBINATIONS.sub(r"\\binom{\1}{\2}", text))
@@ -158,10 +160,9 @@ _TOKEN = re.compile(
   |\((?P<cycle2>\d+)\)))
 | (?P<dots>\d*\.(?P<tail>\d+)(?:\.\.\.|…|\\[lc]?dots(?![a-z])))
 | (?P<base>(?<![A-Za-z])(?P<digits>\d+|(?:\d[0-9A-Fa-f]*|[A-F][0-9A-F]+)(?=_\s*\{?\s*\(?1[1-6]))_\s*
-  (?:\{?\s*\(?\s*(?P<radix>\d+)\s*\)?\s*\}?
-  |\{?\s*(?:\\text\s*\{)?\s*(?P<radixword>"""
+  (?:\{\s*\(?(?P<radix>\d+)\)?\s*\}|(?P<radix1>\d+)|\{\s*(?P<radixword>"""
     + "|".join(BASES)
-    + r""")\s*\}*))
+    + r""")\s*\}))
 | (?P<num>\d+(?:\.\d+)?|\.\d+|\d+\.)
 | \\(?P<cmd>[A-Za-z]+)
 | (?P<word>[A-Za-z]+)
@@ -207,7 +208,7 @@ def _cut_number(match, out, spaced, _letters):
     elif match["dots"]:
         out.append(("value", _dotted(match["dots"], match["tail"]), spaced))
     elif match["digits"]:
-        radix = match["radix"] or str(BASES.get(match["radixword"], 0))
+        radix = match["radix"] or match["radix1"] or BASES[match["radixword"]]
         out.append(("base", (match["digits"], int(radix)), spaced))
     else:
         cycle = match["cycle"] or match["cycle2"]
@@ -319,7 +320,9 @@ def _cut_command(match, out, spaced, _letters):
         out.append(("accent", name, spaced))
     elif name in CONSTANTS or name in GREEK or name in _OTHER_NAMES:
         out.append(("name", CONSTANTS.get(name, name), spaced))
-    elif name in ("color", "textcolor", "underline", "boxed", "fbox"):
+    elif name in ("color", "textcolor", "underline", "boxed", "fbox", "ensuremath") or (
+        re.fullmatch(FONT, match[0])
+    ):
         out.append(("wrap", name, spaced))
     else:
         raise Unreadable(f"\\{name} is not read")

@@ -113,13 +113,23 @@ def unit_name(text: str) -> str:
     power, names = "", []
     for word in re.findall(r"[A-Za-z]+|\^?\s*\d|/", text):
         low = word.lower()
-        if low in ("or", "more", "less", "than", "least", "most", "not", "if"):
+        if low in ("or", "than", "least", "most", "not", "if"):
             raise Unreadable("a condition, not a unit")
         if low in ("square", "squared", "sq") or word in ("^2", "2"):
             power = "^2"
         elif low in ("cubic", "cubed", "cu") or word in ("^3", "3"):
             power = "^3"
-        elif low not in ("of", "the", "each", "a", "long", "old", "total", "in" if names else ""):
+        elif low not in (
+            "of",
+            "the",
+            "each",
+            "a",
+            "an",
+            "long",
+            "old",
+            "total",
+            "in" if names else "",
+        ):
             single = low[:-1] if low.endswith("s") and len(low) > 2 else low
             names.append(UNITS.get(word) or UNITS.get(low, UNITS.get(single, single)))
     name = " ".join(names).replace(" / ", "/")
@@ -136,6 +146,8 @@ def is_unit(word: str, spaced: bool, letters: bool) -> bool:
     low = word.lower()
     if len(word) == 1:
         return letters and word in UNITS
+    if low == "of":  # 3/4 of an hour
+        return spaced
     return low in MULTIPLIERS or ((low in UNITS or low[:-1] in UNITS) and (spaced or word != "in"))
 
 

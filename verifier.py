@@ -56,7 +56,7 @@ class Verdict(NamedTuple):
 # Extraction: from a completion to the text of its final answer.
 
 _MARKED = re.compile(
-    r"(?:answers?|solutions?)\s*(?:is|are|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
+    r"(?:answers?|solutions?)\s*(?:is|are|equals|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
     re.IGNORECASE,
 )
 _STOP = re.compile(r"<\|[a-z_]{1,20}\|>|</?[a-z]{1,10}>|\n")
@@ -114,14 +114,16 @@ def _sentence_answer(rest):
                 return rest[len(opening) : end].strip() or None
     line = _STOP.split(rest, maxsplit=1)[0]
     stop = _SENTENCE.search(line)
+    if stop and stop[0][0] == "?":
+        return None
     return (line[: stop.start()] if stop and stop.start() else line).strip(" *_`.") or None
 
 
 # The ladder.
 
 _SPACES = re.compile(
-    r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])|(?<!\\)\\[,;:! ]|\$"
-    r"|(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])"
+    r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])|(?<![\\0-9])\\[,;:! ]|\$"
+    r"|(?<!\\)\\[,;:! ](?![0-9])|(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])"
 )
 # (C), C. or C: at the head of an answer; a number that Fraction reads as it stands.
 _LABEL = re.compile(r"(?:\\text\w*\s*\{\s*)?\(?([A-Z])(?:\)|\.(?!\d)|:)\s*(?:\}|\\ |\\,|\s|$)")
