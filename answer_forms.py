@@ -9,7 +9,7 @@ x = a = b leave, and ("assign", names, a, b, ...) for x = a, y = b.
 from itertools import product as choices_of
 
 from answer_tree import TooLarge, Tree, is_tree, negate, nodes, num, variables
-from answer_words import NUMERALS
+from answer_words import MULTIPLIERS, NUMERALS
 
 COLLECTIONS = ("list", "set", "seq", "assign")
 
@@ -18,6 +18,7 @@ _SAID |= dict.fromkeys(("no solution", "no solutions", "none", "empty set"), ("s
 _SAID |= dict.fromkeys(("no real solution", "no real solutions"), ("set",))
 _SAID |= {"infinity": ("const", "oo"), "negative infinity": ("mul", num(-1), ("const", "oo"))}
 _SAID |= {name: num(k) for k, name in enumerate(NUMERALS)}
+_SAID |= {f"{n} {m}": num(k * v) for k, n in enumerate(NUMERALS) for m, v in MULTIPLIERS.items()}
 
 
 def is_name(tree: Tree) -> bool:

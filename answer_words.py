@@ -63,8 +63,9 @@ UNITS |= {name: name for name in _split("day week month cent quart pint cup acre
 UNITS |= {name: name for name in _split("sq cubic square per")}
 MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 MULTIPLIERS |= {"trillion": 10**12, "dozen": 12}
-NUMERALS = _split("zero one two three four five six seven eight nine ten eleven twelve")
-BASES = {name: k for k, name in enumerate(NUMERALS) if k > 1} | {"sixteen": 16}
+NUMERALS = _split("""zero one two three four five six seven eight nine ten eleven twelve
+thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty""")
+BASES = {name: k for k, name in enumerate(NUMERALS) if k > 1}
 PLAIN_WORDS = set(_split("yes no odd none all both true false dne red blue"))
 
 # A LaTeX command whose argument is upright text; a text with words in it; one with mathematics.

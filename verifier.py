@@ -137,6 +137,15 @@ def _squash(text):
     return text[:-1] if text.endswith(".") and not text.endswith("..") else text
 
 
+def _labelled(text):
+    """(letter, content) of "(D) 56": content "" for a mere letter, both "" without a label."""
+    label = _LABEL.match(text.strip())
+    if not label:
+        return "", ""
+    content = text.strip()[label.end() :].strip()
+    return label[1], "" if re.fullmatch("[A-Z]?", content) else content
+
+
 def _climb(answer, gold, comparison):
     """(is the answer right?, reason) with the rungs recorded in `comparison`."""
     one, two = _squash(gold), _squash(answer)
@@ -145,13 +154,17 @@ def _climb(answer, gold, comparison):
     if _PLAIN.fullmatch(one) and _PLAIN.fullmatch(two):
         right = comparison.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
         return right, "correct" if right else "wrong"
+    letter, content = _labelled(gold)
+    if content:  # of the gold "(D) 56" either part will do
+        found = _climb(answer, f"({letter})", comparison)
+        return found if found[0] else _climb(answer, content, comparison)
     try:
         tree = read(gold)
     except (Unreadable, TooLarge):
         return False, "bad_gold"
-    label = _LABEL.match(answer.strip())
-    if label and as_word(tree) == label[1].lower():
-        return comparison.by("string", True, f"choice {label[1]}"), "correct"
+    letter, _ = _labelled(answer)
+    if letter and as_word(tree) == letter.lower():
+        return comparison.by("string", True, f"choice {letter}"), "correct"
     try:
         right = any(same(comparison, g, a) for g, a in _readings(tree, gold, answer))
     except Unreadable:
@@ -225,7 +238,7 @@ def check_gold(gold: str) -> None:
     For whoever loads a data set: a gold that cannot be read would be a reward of 0 for good.
     """
     try:
-        read(str(gold))
+        read(_labelled(str(gold))[1] or str(gold))
     except (Unreadable, TooLarge) as error:
         raise ValueError(f"gold answer {str(gold)[:200]!r} cannot be read: {error}") from None
 
