@@ -209,6 +209,8 @@ def _cut_number(match, out, spaced, _letters):
         out.append(("value", _dotted(match["dots"], match["tail"]), spaced))
     elif match["digits"]:
         radix = match["radix"] or match["radix1"] or BASES[match["radixword"]]
+        if max(int(digit, 36) for digit in match["digits"]) >= int(radix):
+            raise Unreadable(f"{match['digits']} is no number in base {radix}")
         out.append(("base", (match["digits"], int(radix)), spaced))
     else:
         cycle = match["cycle"] or match["cycle2"]
