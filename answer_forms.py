@@ -31,17 +31,12 @@ def is_name(tree: Tree) -> bool:
             n[0] == "var" and (n[1].isupper() or n[1] in ("angle", "triangle"))
             for n in (tree[2:] if head else tree[1:])
         )
-    if tree[0] == "fn" and tree[1] == "abs":
-        return tree[2] in (("var", "z"), ("var", "w")) or (
-            is_name(tree[2]) and _is_capital(tree[2])
-        )
+    if tree[:2] == ("fn", "abs"):  # |AB| = 5 and |z| = 5 are solved, |x| = 5 is not
+        names = variables(tree[2])
+        return bool(names) and all(n.isupper() or n in ("z", "w") or " " in n for n in names)
     if tree[0] == "seq":
         return all(n[0] == "var" for n in tree[2:])
     return tree[0] in ("var", "text") or tree == ("const", "i")
-
-
-def _is_capital(tree):
-    return all(n[1].isupper() for n in nodes(tree) if n[0] == "var")
 
 
 def _derivative(tree):

@@ -1,8 +1,8 @@
 r"""The text of an answer -> a small tree, in LaTeX or in plain ASCII and Unicode mathematics.
 
-What `verifier.py` reads answers with. Nothing here evaluates text: a regular expression cuts it into
-tokens (`answer_tokens`), a recursive descent reads them, and the tree is made of tuples
-(`answer_tree` lists the kinds).
+What `verifier.py` reads answers with. Nothing here evaluates text: it gets one spelling
+(`answer_spelling`), a regular expression cuts it into tokens (`answer_tokens`), a recursive descent
+reads them, and the tree is made of tuples (`answer_tree` lists the kinds).
 
 >>> read(r"\frac12")
 ('num', Fraction(1, 2))
@@ -14,7 +14,8 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from answer_tokens import clean, join_thousands, tokens
+from answer_spelling import clean, join_thousands
+from answer_tokens import tokens
 from answer_tree import MAX_ITEMS, TooLarge, Tree, Unreadable, invert, negate, num, product
 from answer_values import Values
 from answer_words import MULTIPLIERS, RELATIONS, is_wordy, unit_name, words

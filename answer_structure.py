@@ -179,7 +179,7 @@ def _same_items(comparison, gold, answer):
     if gold[0] == answer[0] == "assign" and gold[1] != answer[1]:
         return comparison.by("structure", False, "different unknowns")
     items = [_items(gold), _items(answer)]
-    if {"list", "set"} >= {gold[0], answer[0]} != {"list"}:
+    if "set" in (gold[0], answer[0]) and {gold[0], answer[0]} <= {"set", "list"}:
         items = [list(dict.fromkeys(each)) for each in items]  # {1, 2, 2} is {1, 2}
     if len(items[0]) != len(items[1]):
         return comparison.by("structure", False, f"{len(items[0])} items, {len(items[1])} items")

@@ -1,4 +1,4 @@
-"""The text of an answer -> tokens, after one clean spelling is chosen for each character.
+"""The text of an answer, in the one spelling of `answer_spelling`, -> tokens.
 
 The first half of the parser of `verifier.py`; `answer_parser` makes a tree of the tokens. A token
 is (kind, value, was there a space before it?). A regular expression cuts the text, and one function
@@ -7,10 +7,10 @@ for each family of its groups decides what the piece is, mostly by the vocabular
 """
 
 import re
-import unicodedata
 from fractions import Fraction
 
-from answer_tree import MAX_CHARS, MAX_DIGITS, MAX_TOKENS, TooLarge, Unreadable
+from answer_spelling import join_thousands
+from answer_tree import MAX_DIGITS, MAX_TOKENS, TooLarge, Unreadable
 from answer_words import (
     ACCENTS,
     BASES,
@@ -27,121 +27,6 @@ from answer_words import (
 
 Token = tuple[str, object, bool]
 
-
-# Cleaning: one spelling for what differs only in characters.
-
-_AS_ASCII = str.maketrans(
-    "−–—‐‑﹣×·⋅∙∗÷⁄∕，、；：（）［］｛｝＝＋％′’“”",
-    "------*****///,,;:()[]{}=+%''\"\"",
-)
-_WITH_A_COMMAND = "π∞√∛≤⩽≥⩾≠≈±∓∪∩∈∅∖⌊⌋⌈⌉⟨⟩∣θαβγδλμωφστρεηψχξκΓΔΘΛΣΦΨΩ"
-_COMMANDS = """pi infty sqrt cbrt le le ge ge ne approx pm mp cup cap in emptyset setminus lfloor rfloor
-lceil rceil langle rangle mid theta alpha beta gamma delta lambda mu omega phi sigma tau rho epsilon
-eta psi chi xi kappa Gamma Delta Theta Lambda Sigma Phi Psi Omega"""
-_AS_COMMAND = {
-    ord(sign): f" \\{name} " for sign, name in zip(_WITH_A_COMMAND, _COMMANDS.split(), strict=True)
-}
-_OTHER_SIGNS = str.maketrans(
-    {"…": "...", "ℝ": "\\reals ", "¢": " cents ", "€": "\\euro ", "£": "\\pounds "}
-    | {"º": "°", "˚": "°"}
-)
-_SIGNS = _AS_ASCII | _AS_COMMAND | _OTHER_SIGNS
-_SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ⁽⁾ˣ", "0123456789-+n()x")
-_SUB = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_VULGAR = re.compile("[¼½¾⅐-⅞]")
-_REALS = re.compile(r"\\(?:mathbb|mathbf|Bbb)\s*(?:\{\s*R\s*\}|R\b)|\\R(?:eals)?(?![a-zA-Z])")
-# f^{-1}(x) = ... names a function; 3 x 10^5 multiplies; a.m. is no sentence; 3e5 km is a number.
-_INVERSE = re.compile(r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([a-z]\)\s*=)")
-_TIMES_TEN = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)")
-_CLOCK = re.compile(r"\b([aApP])\.\s?[mM]\b\.?")
-_MAGNITUDE = re.compile(r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))")
-# DE in hexadecimal, (52)_8; 52_{\text{eight}}; 52 base 8, 52 (base 8), 52_{base 8}.
-_DIGITS = re.compile(r"(?:\\(?:text|mathrm)\s*\{|\()\s*([0-9A-F]+)\s*[})](?=\s*_)")
-_UPRIGHT = re.compile(r"_\s*(?:\{\s*\\text\s*\{\s*(\w+)\s*\}\s*\}|\\text\s*\{\s*(\w+)\s*\})")
-_IN_BASE = re.compile(
-    r"(?<=[0-9A-F])(?:\s*_\s*\{|\s)\s*(?:\\text\s*\{)?[\s(]*(?:in )?base[\s~-]*(\d+|[a-z]+)[)}\s]*$"
-)
-# What may stand before an answer; log10(x), log_10(x) and C(5, 2); 7:00 pm.
-_LEAD = re.compile(
-    r"^(?:\s*(?:[=:~→⇒]|\\(?:approx|to|implies|Rightarrow|therefore)\b"
-    r"|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
-    re.IGNORECASE,
-)
-_LOG = re.compile(r"(?:\blog_|(?<!\\)\blog)(\d+)(?=\()")
-_COMBINATIONS = re.compile(r"(?<![A-Za-z\\])(?:n?C|nCr|binom)\((\d+),\s*(\d+)\)")
-_DOLLARS = re.compile(r"\bUS\s*(?=\\?\$)")
-_INCHES = re.compile(r"(?<=\d)\s*(?:\"|'')$")
-_OCLOCK = re.compile(r"(?<=\d):00(?=\s*(?:\\text\s*\{\s*)?[ap]m)", re.IGNORECASE)
-# A separator of thousands that can be nothing else, {,} or \, or \!, and one that might be.
-_JOINED = re.compile(
-    r"(?<=\d)(?:\s?\{\s?,\s?\}|\\!\s*,|,\s*\\!|\\,|\\;|\\!|\{\\,\})\s*(?=\d{3}(?!\d))"
-)
-_THOUSANDS = re.compile(
-    r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)|(?<![\d.,/])\d{1,3}(?:\s\d{3})+(?![\d/])"
-)
-
-
-def clean(text: str) -> str:
-    r"""One spelling for what differs only in characters: Unicode signs, delimiters, end stops.
-
-    Raises TooLarge past MAX_CHARS.
-
-    >>> clean("**x ≤ ½.**"), clean("10{,}000")
-    ('x  \\le   1/2', '10000')
-    """
-    if len(text) > MAX_CHARS:
-        raise TooLarge(f"an answer of {len(text)} characters; the bound is {MAX_CHARS}")
-    text = text if text.isascii() else _ascii(text)
-    text = text.strip().strip("*`_✓✔✅").strip().rstrip(",;:").strip()
-    if text.endswith(".") and not text.endswith("..."):
-        text = text[:-1].rstrip()
-    text = text.rstrip("\\").rstrip()
-    text = _LEAD.sub("", text)
-    text = _MAGNITUDE.sub(r"\1*10^{\2}", text)
-    text = _INVERSE.sub(r"\1\2", text)
-    if "_" in text or "base" in text:
-        text = _UPRIGHT.sub(r"_{\1\2}", _DIGITS.sub(r"\1", text))
-        text = _IN_BASE.sub(_radix, text)
-    if text[:1] == "<" and text[-1:] == ">" and "," in text:
-        text = f"({text[1:-1]})"
-    text = _LOG.sub(r"log_{\1}", _COMBINATIONS.sub(r"\\binom{\1}{\2}", text))
-    text = _INCHES.sub(" inches", _DOLLARS.sub("", text))
-    text = _OCLOCK.sub("", _CLOCK.sub(r"\1m", _TIMES_TEN.sub("*", text)))
-    return _JOINED.sub("", _REALS.sub(r"\\reals ", text) if "R" in text else text)
-
-
-def _radix(match):
-    return f"_{{{BASES.get(match[1], match[1])}}}"
-
-
-def _ascii(text):
-    """Unicode mathematics as LaTeX or ASCII; control and formatting characters go."""
-    text = text.translate(_SIGNS)
-    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("⁄", "/"), text)
-    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ⁽⁾ˣ]+", lambda m: "^{" + m[0].translate(_SUPER) + "}", text)
-    text = re.sub("[₀-₉]+", lambda m: "_{" + m[0].translate(_SUB) + "}", text)
-    text = unicodedata.normalize("NFKC", text)
-    return "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
-
-
-def join_thousands(text: str) -> str:
-    """Join 12,345 at the top level; in brackets only where a group could be no item (1,050).
-
-    >>> join_thousands("12,345"), join_thousands("(12,345)"), join_thousands("(1,050)")
-    ('12345', '(12,345)', '(1050)')
-    """
-
-    def join(match):
-        before = text[: match.start()]
-        inside = sum(before.count(c) for c in "([") - sum(before.count(c) for c in ")]")
-        inside += before.count("\\{") + text.startswith("{")
-        groups = re.split(r"[,\s]", match[0])
-        return "".join(groups) if inside <= 0 or any(g[0] == "0" for g in groups[1:]) else match[0]
-
-    return _THOUSANDS.sub(join, text)
-
-
-# Cutting: the text to tokens.
 
 _TOKEN = re.compile(
     r"""
@@ -252,7 +137,9 @@ def _cut_text(match, out, spaced, letters):
     elif inner in ("i", "e") and match[0].startswith("\\math"):
         out.append(("name", inner, spaced))
     elif (
-        match[0].startswith("\\math") and len(inner) == 1 and not _after_number(out) and not digits
+        match[0].startswith("\\math")
+        and re.fullmatch("[^\\W\\d]", inner)
+        and not _after_number(out)
     ):
         name = inner if "bf" not in match[0] else "bold " + inner
         out.append(("name", name, spaced))

@@ -75,6 +75,8 @@ _WORDY = re.compile(
 )
 _FORMULA = re.compile(r"\\(?!text|mbox|math|emph|bf|it|rm|quad|left|right|ldots)[a-zA-Z]{2}")
 _LEADING = ("a", "an", "the", "option", "choice", "answer", "it", "is")
+_FILLERS = ("of", "the", "each", "a", "an", "long", "old", "total")
+_CONDITIONS = ("or", "than", "least", "most", "not", "if")
 _NAMES = sorted({*FUNCTIONS, *CONSTANTS, *GREEK} - {"in"}, key=len, reverse=True)
 _NAME_OR_LETTER = re.compile("|".join(n for n in _NAMES if len(n) > 1) + "|.")
 
@@ -114,23 +116,13 @@ def unit_name(text: str) -> str:
     power, names = "", []
     for word in re.findall(r"[A-Za-z]+|\^?\s*\d|/", text):
         low = word.lower()
-        if low in ("or", "than", "least", "most", "not", "if"):
+        if low in _CONDITIONS:
             raise Unreadable("a condition, not a unit")
         if low in ("square", "squared", "sq") or word in ("^2", "2"):
             power = "^2"
         elif low in ("cubic", "cubed", "cu") or word in ("^3", "3"):
             power = "^3"
-        elif low not in (
-            "of",
-            "the",
-            "each",
-            "a",
-            "an",
-            "long",
-            "old",
-            "total",
-            "in" if names else "",
-        ):
+        elif low not in _FILLERS and not (names and low == "in"):
             single = low[:-1] if low.endswith("s") and len(low) > 2 else low
             names.append(UNITS.get(word) or UNITS.get(low, UNITS.get(single, single)))
     name = " ".join(names).replace(" / ", "/")

@@ -14,8 +14,8 @@ stops the run, so the question climbs a ladder, cheapest and surest rung first:
     sympy      the judge of what is left, in a process of its own     sympy_judge
                that can be killed
 
-Text is read by `answer_parser` (with answer_values, answer_tokens, answer_words) to the trees of
-`answer_tree`, and never evaluated. What counts as equal: docs/verifier.md.
+Text is read by `answer_parser` (with answer_values, answer_tokens, answer_spelling, answer_words)
+to the trees of `answer_tree`, and never evaluated. What counts as equal: docs/verifier.md.
 
 >>> verify(r"common difference 3, 11+3=14. \boxed{14}", "14")
 Verdict(reward=1.0, reason='correct', answer='14', method='string')
@@ -251,7 +251,7 @@ def explain(answer: str, gold: str) -> list[str]:
     comparison = Comparison(seconds=10)
     right, reason = _grade(answer, gold, comparison)
     lines = [f"answer  {answer}", f"gold    {gold}"]
-    for name, text in (("answer", answer), ("gold", gold)):
+    for name, text in (("answer", answer), ("gold", _labelled(gold)[1] or gold)):
         try:
             lines.append(f"{name} is read as {read(text)}")
         except (Unreadable, TooLarge) as error:

@@ -19,6 +19,7 @@ import answer_forms
 import answer_parser
 import answer_scalars
 import answer_sets
+import answer_spelling
 import answer_structure
 import answer_tokens
 import answer_tree
@@ -372,6 +373,7 @@ ROOMS = [
     answer_scalars,
     answer_algebra,
     answer_parser,
+    answer_spelling,
     answer_tokens,
     answer_words,
     answer_tree,
