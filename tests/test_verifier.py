@@ -162,6 +162,14 @@ def test_reasons():
         assert verdict.method is None or verdict.method in RUNGS
 
 
+def test_numbers_that_nearly_agree_differ():
+    """The rung "numeric" alone: no exact arithmetic before it, no sympy after it."""
+    almost = answer_parser.read(r"e^{\pi\sqrt{163}}"), answer_parser.read("262537412640768744")
+    assert answer_scalars.compare_at_points(*almost) == (True, 0)
+    root = answer_parser.read("(-8)^{1/3}")
+    assert answer_scalars.compare_at_points(root, answer_parser.read("-2")) == (False, 1)
+
+
 def test_a_function_too_large_at_every_point_is_named_so():
     assert verify(r"\boxed{x^{10^9}}", "x+1").reason == "too_large"
     assert verify(r"\boxed{2^{10^9x}}", "x+1").reason == "too_large"
