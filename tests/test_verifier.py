@@ -24,6 +24,7 @@ import answer_structure
 import answer_tokens
 import answer_tree
 import answer_words
+import sympy_judge
 import verifier
 from answer_scalars import RUNGS, Comparison
 from answer_tree import TooLarge, Unreadable
@@ -39,9 +40,17 @@ def warm_judge():
     assert equivalent("2 sin x cos x", "sin 2x")
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """What the verdicts are, however busy the machine: the clock is for test_sympy_judge.py."""
+    monkeypatch.setattr(answer_scalars, "SECONDS", 20)
+    monkeypatch.setattr(sympy_judge, "JUDGE_SECONDS", 20)
+
+
 # Golden cases
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("heading", list(dict.fromkeys(c[0] for c in CASES)))
 def test_golden_cases(heading):
     wrong = []
@@ -62,6 +71,7 @@ def test_every_gold_of_the_cases_can_be_read():
         check_gold(gold)
 
 
+@pytest.mark.usefixtures("patient")
 def test_conventions_hold_in_both_directions():
     """A choice with its text, or m + n = 17, is right, and another gold; all else is symmetric."""
     one_way = ("a choice with its text", "a stated sum")
@@ -73,6 +83,7 @@ def test_conventions_hold_in_both_directions():
     assert not lopsided
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("answer", "gold", "method"),
     [
@@ -388,6 +399,7 @@ ROOMS = [
 ]
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_table_of_the_documentation():
     """Each answer in the columns "right" and "wrong" of docs/verifier.md gets that verdict."""
     page = (ROOM.parent / "docs" / "verifier.md").read_text(encoding="utf-8")
