@@ -8,8 +8,8 @@ x = a = b leave, and ("assign", names, a, b, ...) for x = a, y = b.
 
 from itertools import product as choices_of
 
-from answer_tree import TooLarge, Tree, is_tree, negate, num, variables
-from answer_words import NUMERALS
+from answer_tree import TooLarge, Tree, is_tree, negate, nodes, num, variables
+from answer_words import MULTIPLIERS, NUMERALS
 
 COLLECTIONS = ("list", "set", "seq", "assign")
 
@@ -18,21 +18,32 @@ _SAID |= dict.fromkeys(("no solution", "no solutions", "none", "empty set"), ("s
 _SAID |= dict.fromkeys(("no real solution", "no real solutions"), ("set",))
 _SAID |= {"infinity": ("const", "oo"), "negative infinity": ("mul", num(-1), ("const", "oo"))}
 _SAID |= {name: num(k) for k, name in enumerate(NUMERALS)}
+_SAID |= {f"{n} {m}": num(k * v) for k, n in enumerate(NUMERALS) for m, v in MULTIPLIERS.items()}
 
 
 def is_name(tree: Tree) -> bool:
     """Can it stand left of = as a mere name? x, f(x), AB, angle ABC, |z|, a word."""
+    if _derivative(tree):
+        return True
     if tree[0] == "mul":
         head = tree[1] in (("var", "angle"), ("var", "triangle"), ("var", "m"))
         return all(
             n[0] == "var" and (n[1].isupper() or n[1] in ("angle", "triangle"))
             for n in (tree[2:] if head else tree[1:])
         )
-    if tree[0] == "fn" and tree[1] == "abs":
-        return tree[2][0] == "var"
+    if tree[:2] == ("fn", "abs"):  # |AB| = 5 and |z| = 5 are solved, |x| = 5 is not
+        names = variables(tree[2])
+        return bool(names) and all(n.isupper() or n in ("z", "w") or " " in n for n in names)
     if tree[0] == "seq":
         return all(n[0] == "var" for n in tree[2:])
     return tree[0] in ("var", "text") or tree == ("const", "i")
+
+
+def _derivative(tree):
+    """Is it dy/dx?"""
+    if tree[0] != "mul" or len(tree) != 3 or tree[2][0] != "pow":
+        return False
+    return all(part[:2] == ("mul", ("var", "d")) for part in (tree[1], tree[2][1]))
 
 
 def undressed(tree: Tree) -> Tree:
@@ -68,6 +79,38 @@ def undressed(tree: Tree) -> Tree:
     if any(variables(p) for p in parts) or "~" in signs:
         return tree
     return ("chain", *parts)
+
+
+def value_of_sum(tree: Tree) -> Tree | None:
+    """The 17 of m + n = 17, where the question asked for m + n; else None.
+
+    >>> value_of_sum(("rel", ("=",), ("add", ("var", "m"), ("var", "n")), num(17)))
+    ('num', Fraction(17, 1))
+    """
+    if tree[0] != "rel" or set(tree[1]) != {"="}:
+        return None
+    parts = tree[2:] if variables(tree[2]) else tree[:1:-1]
+    if len(variables(parts[0])) < 2 or any(map(variables, parts[1:])):
+        return None
+    return parts[1] if len(parts) == 2 else ("chain", *parts[1:])
+
+
+def imaginary(gold: Tree, answer: Tree) -> tuple[Tree, Tree] | None:
+    """The two trees with the I of one side as i, if the other side has an i; else None.
+
+    sympy and its users write 2 + 3*I. A lone I stays a variable.
+    """
+    i, big = ("const", "i"), ("var", "I")
+    used = [{n for n in nodes(tree) if n in (i, big)} for tree in (gold, answer)]
+    if sorted(used, key=repr) != [{i}, {big}] or big in (gold, answer):
+        return None
+    return _with_i(gold), _with_i(answer)
+
+
+def _with_i(tree):
+    if tree == ("var", "I"):
+        return ("const", "i")
+    return tuple(_with_i(part) if is_tree(part) else part for part in tree)
 
 
 def branches(tree: Tree) -> list[Tree]:

@@ -1,8 +1,8 @@
 r"""The text of an answer -> a small tree, in LaTeX or in plain ASCII and Unicode mathematics.
 
-What `verifier.py` reads answers with. Nothing here evaluates text: a regular expression cuts it into
-tokens (`answer_tokens`), a recursive descent reads them, and the tree is made of tuples
-(`answer_tree` lists the kinds).
+What `verifier.py` reads answers with. Nothing here evaluates text: it gets one spelling
+(`answer_spelling`), a regular expression cuts it into tokens (`answer_tokens`), a recursive descent
+reads them, and the tree is made of tuples (`answer_tree` lists the kinds).
 
 >>> read(r"\frac12")
 ('num', Fraction(1, 2))
@@ -14,11 +14,13 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from answer_tokens import clean, join_thousands, tokens
+from answer_spelling import clean, join_thousands
+from answer_tokens import tokens
 from answer_tree import MAX_ITEMS, TooLarge, Tree, Unreadable, invert, negate, num, product
 from answer_values import Values
 from answer_words import MULTIPLIERS, RELATIONS, is_wordy, unit_name, words
 
+_CHOICE = re.compile(r"\([A-J]\)")  # in brackets it is a choice, not a variable
 _ARTICLE = re.compile(r"(?:an?|the)\s+[a-z]{3,}", re.IGNORECASE)
 _SCIENCE = re.compile(r"([-+]?\d{1,30}(?:\.\d{1,30})?)[eE]([-+]?\d{1,3})")
 
@@ -41,6 +43,8 @@ def read(text: str, habit: str = "") -> Tree:
     science = _SCIENCE.fullmatch(text)
     if science and habit != "formula":
         return num(Fraction(science[1]) * Fraction(10) ** int(science[2]))
+    if _CHOICE.fullmatch(text):
+        return ("text", text[1].lower())
     try:
         if _ARTICLE.fullmatch(text):
             raise Unreadable("words")
@@ -71,19 +75,28 @@ class Grammar(Values):
 
     def gathered(self) -> Tree:
         """Items between commas, "and", "or"; a lone one is itself."""
-        items, links = [self.item()], set()
-        while (link := self.take(",", ";", "and", "or")) is not None:
-            links.add(link)
-            while (link := self.take("and", "or")) is not None:
-                links.add(link)
+        items, links = [self.item()], []
+        while (link := self.link(items[-1])) is not None:
+            links.append(link)
             items.append(self.item())
             if len(items) > MAX_ITEMS:
                 raise TooLarge(f"more than {MAX_ITEMS} items")
         if len(items) == 1:
             return items[0]
+        if "or" in links and any(_spells_word(item) for item in items):
+            raise Unreadable("words")
         if all(i[0] == "rel" and set(i[1]) <= {"<", ">", "<=", ">=", "!=", "in"} for i in items):
             return _joined(items, links)
-        return ("list", *items)
+        return ("list", *_paired(items, links))
+
+    def link(self, before: Tree) -> str | None:
+        """What joins two items, "," if several do so; nothing need stand between 5 feet 6 inches."""
+        link = self.take(",", ";", "and", "or")
+        if link is None and before[0] == "unit" and self.peek()[0] == "num":
+            return "and"
+        while link and (last := self.take("and", "or")):
+            link = last
+        return link
 
     def item(self) -> Tree:
         """A chain of relations, a = b < c; a call f(x) on its left counts as a name."""
@@ -95,14 +108,17 @@ class Grammar(Values):
 
     def call_name(self) -> Tree | None:
         """The f(x) of f(x) = ..., as a name; else None."""
-        (kind, name, _), (_, bracket, gap) = self.peek(), self.peek(1)
+        (kind, name, _), start = self.peek(), 1
+        while self.peek(start)[1] == "'" and start < 4:
+            start += 1
+        _, bracket, gap = self.peek(start)
         if kind != "name" or bracket != "(" or gap:
             return None
-        close = next((k for k in range(2, 9) if self.peek(k)[1] == ")"), 0)
+        close = next((k for k in range(start + 1, start + 8) if self.peek(k)[1] == ")"), 0)
         if not close or self.peek(close + 1)[:2] != ("op", "="):
             return None
         self.at += close + 1
-        return ("var", name + "()")
+        return ("var", name + "'" * (start - 1) + "()")
 
     def member(self) -> Tree:
         """A value with its unit or its sign of money."""
@@ -110,7 +126,7 @@ class Grammar(Values):
         tree = self.combination()
         if self.peek()[0] == "money":
             money, self.at = self.peek()[1], self.at + 1
-        if self.peek()[0] == "text" and tree[0] == "mul" and all(n[0] == "var" for n in tree[1:]):
+        if self.peek()[0] == "text" and tree[0] == "mul" and _spells_word(tree):
             raise Unreadable("words")
         if self.peek()[0] == "text" and tree[0] != "text":
             tree, name = self.unit(tree)
@@ -126,7 +142,7 @@ class Grammar(Values):
                 tree = product([tree, num(MULTIPLIERS[value.lower()])])
             elif kind == "text" or (parts and self.goes_on(parts[-1])):
                 parts.append(value)
-            elif (parts and value == "}") or (value == "." and kind == "op"):
+            elif parts and value == "}":
                 pass
             else:
                 return tree, unit_name(" ".join(parts).replace("^ ", "^").replace("{ ", ""))
@@ -147,10 +163,12 @@ class Grammar(Values):
         return tree
 
     def ratio(self) -> Tree:
-        r"""a : b, and {n \choose k}."""
+        r"""a : b, and TeX's old {a \over b} and {n \choose k}."""
         parts = [self.sum()]
         if self.take("choose") is not None:
             return ("fn", "binom", parts[0], self.sum())
+        if self.take("over") is not None:
+            return product([parts[0], invert(self.sum())])
         while self.bars < 2 and self.take(":") is not None:
             parts.append(self.sum())
         return ("ratio", *parts) if len(parts) > 1 else parts[0]
@@ -181,6 +199,8 @@ class Grammar(Values):
                     raise Unreadable("two numbers side by side")
                 factors.append(self.power())
             else:
+                if len(factors) > 1 and any(factor[0] == "text" for factor in factors):
+                    raise Unreadable("words")
                 return product(factors)
 
     def factor(self) -> Tree:
@@ -218,6 +238,11 @@ class Grammar(Values):
         return tree
 
 
+def _spells_word(tree):
+    """Is it a word, or a product of letters that may have been one?"""
+    return tree[0] == "text" or (tree[0] == "mul" and {n[0] for n in tree[1:]} <= {"var", "const"})
+
+
 def _joined(inequalities, links):
     """Inequalities in a row as one set: "and" intersects them, so does x in S; "or" unites."""
     each = {sign for tree in inequalities for sign in tree[1]}
@@ -226,3 +251,17 @@ def _joined(inequalities, links):
     for tree in inequalities[1:]:
         found = (joint, found, tree)
     return found
+
+
+def _paired(items, links):
+    """x=1, y=2 or x=3, y=4 is a list of two lists; other items come back as they are."""
+    if not all(item[0] == "rel" for item in items) or not {"or", ";"} & set(links):
+        return items
+    groups = [items[:1]]
+    for item, link in zip(items[1:], links, strict=True):
+        if link in ("or", ";"):
+            groups.append([])
+        groups[-1].append(item)
+    if {len(group) for group in groups} == {1} or len({len(group) for group in groups}) > 1:
+        return items
+    return [("list", *group) for group in groups]

@@ -8,7 +8,7 @@ before v and (v, 1) the one just after it, so [a, b) is ((a, 0), (b, 0)) and the
 
 from answer_forms import collected
 from answer_scalars import Comparison, value_at
-from answer_tree import Tree, infinite, variables
+from answer_tree import Tree, infinite, negate, variables
 
 Cut = tuple[float, int]
 Pieces = list[tuple[Cut, Cut]]
@@ -62,6 +62,11 @@ def pieces(tree: Tree, ends: dict[float, Tree]) -> Pieces | None:
     if kind == "rel":
         return pieces(tree[3], ends) if tree[1] == ("in",) else _solutions(tree, ends)
     if kind == "seq" and len(tree) == 4:
+        if any(
+            bracket in "[]" and infinite(end)
+            for bracket, end in zip(tree[1], tree[2:], strict=True)
+        ):
+            return None  # infinity is no member
         low = _cut(tree[2], int(tree[1][0] == "("), ends)
         high = _cut(tree[3], int(tree[1][1] == "]"), ends)
         return [(low, high)] if low < high else None
@@ -84,7 +89,12 @@ def _solutions(tree, ends):
     """-2 < x <= 5, x != 1 and the like: one unknown, alone, among constants; else None."""
     signs, parts = tree[1], tree[2:]
     unknown = [k for k, part in enumerate(parts) if variables(part)]
-    if len(unknown) != 1 or parts[unknown[0]][0] != "var":
+    if len(unknown) != 1:
+        return None
+    name = parts[unknown[0]]
+    if name[:2] == ("fn", "abs") and len(parts) == 2 and signs[0][0] in "<>":
+        return pieces(_without_bars(tree), ends)
+    if name[0] != "var":
         return None
     at, found = unknown[0], _LINE
     for k, sign in enumerate(signs):
@@ -102,6 +112,16 @@ def _solutions(tree, ends):
             piece = [(_cut(bound, int("=" not in sign), ends), _HIGH)]
         found = _intersection(found, piece)
     return found
+
+
+def _without_bars(tree):
+    """|x| < b as -b < x and x < b, |x| > b as x < -b or b < x."""
+    (sign,), left, right = tree[1:]
+    if left[:2] != ("fn", "abs"):
+        left, right, sign = right, left, sign.translate(str.maketrans("<>", "><"))
+    joint = "cap" if sign[0] == "<" else "cup"
+    inner = left[2]
+    return (joint, ("rel", (sign,), inner, right), ("rel", (sign,), negate(right), inner))
 
 
 def _cut(tree, side, ends):

@@ -8,7 +8,7 @@ together; sets of real numbers go to `answer_sets`, and pairs of scalars up the 
 from fractions import Fraction
 
 from answer_algebra import multiply, normal_form
-from answer_forms import COLLECTIONS, collected, undressed
+from answer_forms import COLLECTIONS, collected, undressed, value_of_sum
 from answer_scalars import Comparison
 from answer_sets import UnknownEnd, equal_sets, is_real_set, pieces
 from answer_tree import Tree, invert, negate, num, product, variables
@@ -28,9 +28,13 @@ def same(comparison: Comparison, gold: Tree, answer: Tree) -> bool:
     >>> same(Comparison(), ("seq", "()", one, two), ("seq", "()", two, one))
     False
     """
+    if gold[0] != "rel" and (value := value_of_sum(answer)) is not None:
+        answer = value
     if "rel" in (undressed(gold)[0], undressed(answer)[0]):
         return _same_relation(comparison, gold, answer)
     if _names_clash(gold, answer):
+        if variables(gold[3]) and variables(answer[3]):  # x = y + 1 and y = x - 1
+            return _same_relation(comparison, gold, answer)
         return comparison.by("structure", False, "two different unknowns")
     gold, answer = undressed(gold), undressed(answer)
     if gold[0] in _QUANTIFIERS:
@@ -71,7 +75,7 @@ def as_word(tree: Tree) -> str:
         return "".join(n[1] for n in tree[1:]).lower()
     if tree[0] == "list":
         return " ".join(map(as_word, tree[1:]))
-    return tree[1].lower() if tree[0] in ("text", "var", "const") else ""
+    return tree[1].lower().removeprefix("bold ") if tree[0] in ("text", "var", "const") else ""
 
 
 def _same_text(comparison, gold, answer):
@@ -105,11 +109,11 @@ def _same_in_base(comparison, gold, answer):
 def _in_base(tree):
     """(digits, base) of a number, the base None if it is not named; no digits if it is none."""
     if tree[0] == "base":
-        return tree[1].lstrip("0") or "0", tree[2]
+        return tree[1].upper().lstrip("0") or "0", tree[2]
     digits = tree[1:] if tree[0] == "mul" else [tree]
     whole = [n[0] == "num" and n[1].denominator == 1 and n[1] >= 0 for n in digits]
     if all(w or n[0] == "var" for w, n in zip(whole, digits, strict=True)):
-        return "".join(str(n[1]) for n in digits), None
+        return "".join(str(n[1]) for n in digits).upper(), None
     return None, None
 
 
@@ -175,6 +179,8 @@ def _same_items(comparison, gold, answer):
     if gold[0] == answer[0] == "assign" and gold[1] != answer[1]:
         return comparison.by("structure", False, "different unknowns")
     items = [_items(gold), _items(answer)]
+    if "set" in (gold[0], answer[0]) and {gold[0], answer[0]} <= {"set", "list"}:
+        items = [list(dict.fromkeys(each)) for each in items]  # {1, 2, 2} is {1, 2}
     if len(items[0]) != len(items[1]):
         return comparison.by("structure", False, f"{len(items[0])} items, {len(items[1])} items")
     kinds = gold[0], answer[0]

@@ -1,4 +1,4 @@
-"""The text of an answer -> tokens, after one clean spelling is chosen for each character.
+"""The text of an answer, in the one spelling of `answer_spelling`, -> tokens.
 
 The first half of the parser of `verifier.py`; `answer_parser` makes a tree of the tokens. A token
 is (kind, value, was there a space before it?). A regular expression cuts the text, and one function
@@ -7,10 +7,10 @@ for each family of its groups decides what the piece is, mostly by the vocabular
 """
 
 import re
-import unicodedata
 from fractions import Fraction
 
-from answer_tree import MAX_CHARS, MAX_DIGITS, MAX_TOKENS, TooLarge, Unreadable
+from answer_spelling import join_thousands
+from answer_tree import MAX_DIGITS, MAX_TOKENS, TooLarge, Unreadable
 from answer_words import (
     ACCENTS,
     BASES,
@@ -28,96 +28,6 @@ from answer_words import (
 Token = tuple[str, object, bool]
 
 
-# Cleaning: one spelling for what differs only in characters.
-
-_AS_ASCII = str.maketrans(
-    "−–—‐‑﹣×·⋅∙∗÷⁄∕，、；：（）［］｛｝＝＋％′’“”",
-    "------*****///,,;:()[]{}=+%''\"\"",
-)
-_WITH_A_COMMAND = "π∞√∛≤⩽≥⩾≠≈±∓∪∩∈∅∖⌊⌋⌈⌉⟨⟩∣θαβγδλμωφστρεηψχξκ"
-_COMMANDS = """pi infty sqrt cbrt le le ge ge ne approx pm mp cup cap in emptyset setminus lfloor rfloor
-lceil rceil langle rangle mid theta alpha beta gamma delta lambda mu omega phi sigma tau rho epsilon
-eta psi chi xi kappa"""
-_AS_COMMAND = {
-    ord(sign): f" \\{name} " for sign, name in zip(_WITH_A_COMMAND, _COMMANDS.split(), strict=True)
-}
-_OTHER_SIGNS = str.maketrans(
-    {"…": "...", "ℝ": "\\reals ", "¢": " cents ", "€": "\\euro ", "£": "\\pounds "}
-    | {"º": "°", "˚": "°"}
-)
-_SIGNS = _AS_ASCII | _AS_COMMAND | _OTHER_SIGNS
-_SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ⁽⁾ˣ", "0123456789-+n()x")
-_SUB = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_VULGAR = re.compile("[¼½¾⅐-⅞]")
-_REALS = re.compile(r"\\(?:mathbb|mathbf|Bbb)\s*(?:\{\s*R\s*\}|R\b)|\\R(?:eals)?(?![a-zA-Z])")
-# f^{-1}(x) = ... names a function; 3 x 10^5 multiplies; a.m. is no sentence; 3e5 km is a number.
-_INVERSE = re.compile(r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([a-z]\)\s*=)")
-_TIMES_TEN = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)")
-_CLOCK = re.compile(r"\b([aApP])\.\s?[mM]\b\.?")
-_MAGNITUDE = re.compile(r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))")
-# A separator of thousands that can be nothing else, {,} or \, or \!, and one that might be.
-_JOINED = re.compile(
-    r"(?<=\d)(?:\s?\{\s?,\s?\}|\\!\s*,|,\s*\\!|\\,|\\;|\\!|\{\\,\})\s*(?=\d{3}(?!\d))"
-)
-_THOUSANDS = re.compile(
-    r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)|(?<![\d.,/])\d{1,3}(?:\s\d{3})+(?![\d/])"
-)
-
-
-def clean(text: str) -> str:
-    r"""One spelling for what differs only in characters: Unicode signs, delimiters, end stops.
-
-    Raises TooLarge past MAX_CHARS.
-
-    >>> clean("**x ≤ ½.**"), clean("10{,}000")
-    ('x  \\le   1/2', '10000')
-    """
-    if len(text) > MAX_CHARS:
-        raise TooLarge(f"an answer of {len(text)} characters; the bound is {MAX_CHARS}")
-    text = text if text.isascii() else _ascii(text)
-    text = text.strip().strip("*`").strip().rstrip(",;:").strip()
-    if text.endswith(".") and not text.endswith("..."):
-        text = text[:-1].rstrip()
-    text = text[:-1].rstrip() if text.endswith("\\") else text
-    while text[:1] in ("=", ":", "~"):
-        text = text[1:].lstrip()
-    text = _MAGNITUDE.sub(r"\1*10^{\2}", text)
-    text = _INVERSE.sub(r"\1\2", text)
-    if text[:1] == "<" and text[-1:] == ">" and "," in text:
-        text = f"({text[1:-1]})"
-    text = _CLOCK.sub(r"\1m", _TIMES_TEN.sub("*", text))
-    return _JOINED.sub("", _REALS.sub(r"\\reals ", text) if "R" in text else text)
-
-
-def _ascii(text):
-    """Unicode mathematics as LaTeX or ASCII; control and formatting characters go."""
-    text = text.translate(_SIGNS)
-    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("⁄", "/"), text)
-    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ⁽⁾ˣ]+", lambda m: "^{" + m[0].translate(_SUPER) + "}", text)
-    text = re.sub("[₀-₉]+", lambda m: "_{" + m[0].translate(_SUB) + "}", text)
-    text = unicodedata.normalize("NFKC", text)
-    return "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
-
-
-def join_thousands(text: str) -> str:
-    """Join 12,345 at the top level; in brackets only where a group could be no item (1,050).
-
-    >>> join_thousands("12,345"), join_thousands("(12,345)"), join_thousands("(1,050)")
-    ('12345', '(12,345)', '(1050)')
-    """
-
-    def join(match):
-        before = text[: match.start()]
-        inside = sum(before.count(c) for c in "([") - sum(before.count(c) for c in ")]")
-        inside += before.count("\\{") + text.startswith("{")
-        groups = re.split(r"[,\s]", match[0])
-        return "".join(groups) if inside <= 0 or any(g[0] == "0" for g in groups[1:]) else match[0]
-
-    return _THOUSANDS.sub(join, text)
-
-
-# Cutting: the text to tokens.
-
 _TOKEN = re.compile(
     r"""
   (?P<row>\\\\(?:\s*\[[\d.]+\s*[a-z]*\])?)
@@ -129,14 +39,15 @@ _TOKEN = re.compile(
     + FONT
     + r"""\s*\{(?P<inner>[^{}]*)\})
 | \\(?P<env>begin|end)\s*\{(?P<kind>[a-zA-Z]+)\*?\}(?:\s*\{[lcr|\s]*\})?
-| (?P<deg>(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|°)
-  (?:\s*(?:\\(?:text|mathrm)\s*\{\s*)?[CF]\b\s*\}?)?)
+| (?P<deg>(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree(?![a-zA-Z])|°)
+  (?:\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF]\b))?)
 | (?P<rep>(?P<whole>\d*)\.(?P<fixed>\d*)(?:\\(?:overline|bar|dot)\s*\{?\s*(?P<cycle>\d+)\s*\}?
   |\((?P<cycle2>\d+)\)))
 | (?P<dots>\d*\.(?P<tail>\d+)(?:\.\.\.|…|\\[lc]?dots(?![a-z])))
-| (?P<base>(?<![A-Za-z])(?P<digits>\d[0-9A-Z]*|[A-F][0-9A-F]+(?=_\s*\{?1[1-6]))_\s*
-  (?:\{?\s*(?P<radix>\d+)\s*\}?
-  |\{?\s*\\text\s*\{\s*(?P<radixword>[a-z]+)\s*\}\s*\}?))
+| (?P<base>(?<![A-Za-z])(?P<digits>\d+|(?:\d[0-9A-Fa-f]*|[A-F][0-9A-F]+)(?=_\s*\{?\s*\(?1[1-6]))_\s*
+  (?:\{\s*\(?(?P<radix>\d+)\)?\s*\}|(?P<radix1>\d+)|\{\s*(?P<radixword>"""
+    + "|".join(BASES)
+    + r""")\s*\}))
 | (?P<num>\d+(?:\.\d+)?|\.\d+|\d+\.)
 | \\(?P<cmd>[A-Za-z]+)
 | (?P<word>[A-Za-z]+)
@@ -182,7 +93,9 @@ def _cut_number(match, out, spaced, _letters):
     elif match["dots"]:
         out.append(("value", _dotted(match["dots"], match["tail"]), spaced))
     elif match["digits"]:
-        radix = match["radix"] or str(BASES.get(match["radixword"], 0))
+        radix = match["radix"] or match["radix1"] or BASES[match["radixword"]]
+        if max(int(digit, 36) for digit in match["digits"]) >= int(radix):
+            raise Unreadable(f"{match['digits']} is no number in base {radix}")
         out.append(("base", (match["digits"], int(radix)), spaced))
     else:
         cycle = match["cycle"] or match["cycle2"]
@@ -213,7 +126,7 @@ def _cut_text(match, out, spaced, letters):
     digits = any(c.isdigit() for c in inner)
     if not inner:
         return
-    if "," in inner and not digits:
+    if ("," in inner or " and " in inner) and not digits:
         for part in filter(str.strip, inner.replace(" and ", ",").split(",")):
             comma = [("op", ",", False)] if out and out[-1][0] == "text" else []
             out += [*comma, ("text", part.strip(), spaced)]
@@ -221,7 +134,13 @@ def _cut_text(match, out, spaced, letters):
         out.append(("op", _LINKS[low], True))
     elif inner in FUNCTIONS:
         out.append(("fn", FUNCTIONS[inner], spaced))
-    elif match[0].startswith("\\math") and len(inner) == 1 and not _after_number(out):
+    elif inner in ("i", "e") and match[0].startswith("\\math"):
+        out.append(("name", inner, spaced))
+    elif (
+        match[0].startswith("\\math")
+        and re.fullmatch("[^\\W\\d]", inner)
+        and not _after_number(out)
+    ):
         name = inner if "bf" not in match[0] else "bold " + inner
         out.append(("name", name, spaced))
     elif not low.islower() or (digits and not _POWER_OF_UNIT.match(inner)):
@@ -240,12 +159,18 @@ def _cut_word(match, out, spaced, letters):
     """A run of letters: a link, a constant, a function, a unit or a word, else a product."""
     word, low = match[0], match[0].lower()
     after = _after_number(out)
-    if low == "to" and after:
+    if word in _MONEY and not after:
+        out.append(("money", _MONEY[word], spaced))
+    elif low == "choose" and after:
+        out.append(("op", low, spaced))
+    elif low == "to" and after:
         out.append(("op", ":", spaced))
     elif low in ("and", "or", "union") or (word == "U" and out and out[-1][1] in (")", "]")):
         out.append(("op", _LINKS[low], spaced))
     elif low == "in" and spaced and len(out) == 1 and out[0][0] == "name":
         out.append(("op", "in", spaced))
+    elif low == "sec" and after and not match.string[match.end() :].strip():
+        out.append(("text", "second", spaced))
     elif word in CONSTANTS or word in GREEK:
         out.append(("name", CONSTANTS.get(word, word), spaced))
     elif word in FUNCTIONS:
@@ -269,8 +194,8 @@ def _cut_command(match, out, spaced, _letters):
     name = match["cmd"]
     if name in OPERATORS:
         out.append(("op", OPERATORS[name], spaced))
-    elif name in FUNCTIONS:
-        out.append(("fn", FUNCTIONS[name], spaced))
+    elif name in FUNCTIONS or name in ("max", "min"):
+        out.append(("fn", FUNCTIONS.get(name, name), spaced))
     elif name in ("frac", "dfrac", "tfrac", "cfrac"):
         out.append(("cmd", "frac", spaced))
     elif name in ("binom", "dbinom", "tbinom"):
@@ -278,12 +203,15 @@ def _cut_command(match, out, spaced, _letters):
     elif name in ("emptyset", "varnothing"):
         out.append(("name", "emptyset", spaced))
     elif name in ("euro", "pounds"):
-        out.append(("money", {"euro": "euro", "pounds": "gbp"}[name], spaced))
+        # Both pounds are "lb", since the word does not say which.
+        out.append(("money", {"euro": "euro", "pounds": "lb"}[name], spaced))
     elif name in ACCENTS:
         out.append(("accent", name, spaced))
     elif name in CONSTANTS or name in GREEK or name in _OTHER_NAMES:
         out.append(("name", CONSTANTS.get(name, name), spaced))
-    elif name in ("color", "textcolor", "underline", "boxed", "fbox"):
+    elif name in ("color", "textcolor", "underline", "boxed", "fbox", "ensuremath") or (
+        re.fullmatch(FONT, match[0])
+    ):
         out.append(("wrap", name, spaced))
     else:
         raise Unreadable(f"\\{name} is not read")
@@ -294,6 +222,8 @@ def _cut_structure(match, out, spaced, _letters):
     if match["env"]:
         out.append((match["env"], match["kind"], spaced))
         return
+    if match[0] == "." and out and out[-1][0] == "text":  # sq. ft.
+        return
     value = "row" if match["row"] else "deg" if match["deg"] else match[0]
     value = _SAME_SIGN.get(value, value)
     out.append(("money", "dollar", spaced) if value == "\\$" else ("op", value, spaced))
@@ -302,6 +232,7 @@ def _cut_structure(match, out, spaced, _letters):
 _CUTTERS = dict.fromkeys(("num", "rep", "dots", "base"), _cut_number)
 _CUTTERS |= {"text": _cut_text, "word": _cut_word, "cmd": _cut_command}
 _LINKS = {"and": "and", "or": "or", "in": "in", "to": ":"}
+_MONEY = {"USD": "dollar", "EUR": "euro", "GBP": "lb", "Rs": "rupee"}
 _LINKS |= {"union": "cup", "u": "cup"}
 _POWER_OF_UNIT = re.compile(r"[A-Za-z]{1,7}\^?\{?[23]$")
 _OTHER_NAMES = ("reals", "angle", "triangle", "ell", "parallel")

@@ -5,6 +5,7 @@ commas. The two halves call each other, for (x + 1) is a value with a sum in it;
 base class that leaves `gathered`, `sum` and `power` to the other.
 """
 
+import math
 from fractions import Fraction
 
 from answer_tokens import Token
@@ -24,6 +25,12 @@ from answer_words import words
 _END = ("end", "", False)
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "\\{": ("\\}", "}")}
 _ROUNDING = {"lfloor": ("floor", "rfloor"), "lceil": ("ceil", "rceil")}
+_OF_NUMBERS = {
+    "max": max,
+    "min": min,
+    "gcd": lambda values: math.gcd(*map(int, values)),
+    "lcm": lambda values: math.lcm(*map(int, values)),
+}
 _MATRICES = ("pmatrix", "bmatrix", "matrix", "array", "smallmatrix", "Bmatrix")
 
 
@@ -272,6 +279,8 @@ class Values:
 
     def matrix(self, kind: str) -> Tree:
         r"""The rows between \begin and \end."""
+        if kind == "cases":
+            return self.cases()
         if kind not in _MATRICES:
             raise Unreadable(f"the environment {kind} is not read")
         rows = [[]]
@@ -287,6 +296,19 @@ class Values:
         if not rows or len({len(row) for row in rows}) > 1:
             raise Unreadable("a matrix with rows of different lengths")
         return ("matrix", *rows)
+
+    def cases(self) -> Tree:
+        r"""The equations between \begin{cases} and \end{cases}, as a list."""
+        rows = [self.gathered()]
+        while self.take("row"):
+            if self.peek()[0] != "end":
+                rows.append(self.gathered())
+            if len(rows) > MAX_ITEMS:
+                raise TooLarge(f"more than {MAX_ITEMS} rows")
+        if self.peek()[:2] != ("end", "cases"):
+            raise Unreadable("cases that do not end, or with conditions")
+        self.at += 1
+        return ("list", *rows)
 
 
 class _Depth:
@@ -311,6 +333,12 @@ def _applied(name, base, inputs):
         if name == "frac":
             return product([first, invert(second)])
         return ("fn", name, first, second)
+    if name in _OF_NUMBERS:
+        values = [tree[1] for tree in inputs if tree[0] == "num"]
+        whole = all(value.denominator == 1 for value in values)
+        if len(values) < max(1, len(inputs)) or not (whole or name in ("max", "min")):
+            raise Unreadable(f"{name} of what is no number")
+        return num(_OF_NUMBERS[name](values))
     if name == "matrix" and inputs[0][0] == "matrix":
         return inputs[0]
     if len(inputs) != 1 or name in ("frac", "binom", "matrix"):

@@ -16,7 +16,9 @@ def _split(text):
 FUNCTIONS = {f + h: f + h for f in _split("sin cos tan cot sec csc") for h in ("", "h")}
 FUNCTIONS |= {a + f: "arc" + f for f in list(FUNCTIONS) for a in ("a", "arc", "ar")}
 FUNCTIONS |= {"ln": "log", "log": "log", "lg": "lg", "exp": "exp", "sqrt": "sqrt", "cbrt": "cbrt"}
+FUNCTIONS |= {"cuberoot": "cbrt"}
 FUNCTIONS |= {"abs": "abs", "Abs": "abs", "floor": "floor", "ceil": "ceil", "ceiling": "ceil"}
+FUNCTIONS |= {"gcd": "gcd", "lcm": "lcm"}
 FUNCTIONS |= {"binomial": "binom", "factorial": "factorial", "Rational": "frac", "Matrix": "matrix"}
 GREEK = _split("""alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa
 lambda mu nu xi rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma
@@ -37,7 +39,7 @@ OPERATORS = _named(
     "cup cup bigcup", "cap cap", "minus setminus backslash", "and land wedge", "or lor vee",
     "| mid vert lvert rvert", "( langle lparen", ") rangle rparen", "[ lbrack", "] rbrack",
     "\\{ lbrace", "\\} rbrace", "lfloor lfloor", "rfloor rfloor", "lceil lceil", "rceil rceil",
-    "choose choose", ": to colon",
+    "choose choose", "over over", ": to colon",
 )  # fmt: skip
 RELATIONS = {sign: sign for sign in _split("= < > <= >= != ~ in")} | {"==": "=", "=<": "<="}
 ACCENTS = _split("""mathbb mathcal overline bar vec hat widehat overrightarrow tilde
@@ -61,8 +63,9 @@ UNITS |= {name: name for name in _split("day week month cent quart pint cup acre
 UNITS |= {name: name for name in _split("sq cubic square per")}
 MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 MULTIPLIERS |= {"trillion": 10**12, "dozen": 12}
-NUMERALS = _split("zero one two three four five six seven eight nine ten eleven twelve")
-BASES = {name: k for k, name in enumerate(NUMERALS) if k > 1} | {"sixteen": 16}
+NUMERALS = _split("""zero one two three four five six seven eight nine ten eleven twelve
+thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty""")
+BASES = {name: k for k, name in enumerate(NUMERALS) if k > 1}
 PLAIN_WORDS = set(_split("yes no odd none all both true false dne red blue"))
 
 # A LaTeX command whose argument is upright text; a text with words in it; one with mathematics.
@@ -71,7 +74,9 @@ _WORDY = re.compile(
     FONT + r"\s*\{\s*[^\W\d_]|(?<!\\)\b[^\W\d_]{3}|^[^\W\d_]{2}$|[^\W\d_]{2}\W.*\b[^\W\d_]{2}"
 )
 _FORMULA = re.compile(r"\\(?!text|mbox|math|emph|bf|it|rm|quad|left|right|ldots)[a-zA-Z]{2}")
-_LEADING = ("a", "an", "the", "option", "choice", "answer")
+_LEADING = ("a", "an", "the", "option", "choice", "answer", "it", "is")
+_FILLERS = ("of", "the", "each", "a", "an", "long", "old", "total")
+_CONDITIONS = ("or", "than", "least", "most", "not", "if")
 _NAMES = sorted({*FUNCTIONS, *CONSTANTS, *GREEK} - {"in"}, key=len, reverse=True)
 _NAME_OR_LETTER = re.compile("|".join(n for n in _NAMES if len(n) > 1) + "|.")
 
@@ -84,7 +89,9 @@ def words(text: str) -> str:
     """
     text = re.sub(r"\\(?:[a-zA-Z]+|.)|[{}$]", " ", text).lower().replace(".", "")
     found = [w for w in re.findall(r"[^\W_]+(?::\d+)?", text) if w != "and"]
-    return " ".join(found[1:] if found[1:] and found[0] in _LEADING else found)
+    while found[1:] and found[0] in _LEADING:
+        del found[0]
+    return " ".join(found)
 
 
 def is_wordy(text: str) -> bool:
@@ -109,13 +116,13 @@ def unit_name(text: str) -> str:
     power, names = "", []
     for word in re.findall(r"[A-Za-z]+|\^?\s*\d|/", text):
         low = word.lower()
-        if low in ("or", "more", "less", "than", "least", "most", "not", "if"):
+        if low in _CONDITIONS:
             raise Unreadable("a condition, not a unit")
         if low in ("square", "squared", "sq") or word in ("^2", "2"):
             power = "^2"
         elif low in ("cubic", "cubed", "cu") or word in ("^3", "3"):
             power = "^3"
-        elif low not in ("of", "the", "each", "a", "long", "old", "total", "in" if names else ""):
+        elif low not in _FILLERS and not (names and low == "in"):
             single = low[:-1] if low.endswith("s") and len(low) > 2 else low
             names.append(UNITS.get(word) or UNITS.get(low, UNITS.get(single, single)))
     name = " ".join(names).replace(" / ", "/")
@@ -132,6 +139,8 @@ def is_unit(word: str, spaced: bool, letters: bool) -> bool:
     low = word.lower()
     if len(word) == 1:
         return letters and word in UNITS
+    if low == "of":  # 3/4 of an hour
+        return spaced
     return low in MULTIPLIERS or ((low in UNITS or low[:-1] in UNITS) and (spaced or word != "in"))
 
 

@@ -14,8 +14,8 @@ stops the run, so the question climbs a ladder, cheapest and surest rung first:
     sympy      the judge of what is left, in a process of its own     sympy_judge
                that can be killed
 
-Text is read by `answer_parser` (with answer_values, answer_tokens, answer_words) to the trees of
-`answer_tree`, and never evaluated. What counts as equal: docs/verifier.md.
+Text is read by `answer_parser` (with answer_values, answer_tokens, answer_spelling, answer_words)
+to the trees of `answer_tree`, and never evaluated. What counts as equal: docs/verifier.md.
 
 >>> verify(r"common difference 3, 11+3=14. \boxed{14}", "14")
 Verdict(reward=1.0, reason='correct', answer='14', method='string')
@@ -33,7 +33,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from answer_forms import COLLECTIONS
+from answer_forms import COLLECTIONS, imaginary
 from answer_parser import read
 from answer_scalars import Comparison
 from answer_structure import as_word, same
@@ -56,7 +56,7 @@ class Verdict(NamedTuple):
 # Extraction: from a completion to the text of its final answer.
 
 _MARKED = re.compile(
-    r"(?:answer|solution)\s*(?:is|are|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
+    r"(?:answers?|solutions?)\s*(?:is|are|equals|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
     re.IGNORECASE,
 )
 _STOP = re.compile(r"<\|[a-z_]{1,20}\|>|</?[a-z]{1,10}>|\n")
@@ -114,14 +114,16 @@ def _sentence_answer(rest):
                 return rest[len(opening) : end].strip() or None
     line = _STOP.split(rest, maxsplit=1)[0]
     stop = _SENTENCE.search(line)
+    if stop and stop[0][0] == "?":
+        return None
     return (line[: stop.start()] if stop and stop.start() else line).strip(" *_`.") or None
 
 
 # The ladder.
 
 _SPACES = re.compile(
-    r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])|(?<!\\)\\[,;:! ]|\$"
-    r"|(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])"
+    r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])|(?<![\\0-9])\\[,;:! ]|\$"
+    r"|(?<!\\)\\[,;:! ](?![0-9])|(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])"
 )
 # (C), C. or C: at the head of an answer; a number that Fraction reads as it stands.
 _LABEL = re.compile(r"(?:\\text\w*\s*\{\s*)?\(?([A-Z])(?:\)|\.(?!\d)|:)\s*(?:\}|\\ |\\,|\s|$)")
@@ -135,6 +137,15 @@ def _squash(text):
     return text[:-1] if text.endswith(".") and not text.endswith("..") else text
 
 
+def _labelled(text):
+    """(letter, content) of "(D) 56": content "" for a mere letter, both "" without a label."""
+    label = _LABEL.match(text.strip())
+    if not label:
+        return "", ""
+    content = text.strip()[label.end() :].strip()
+    return label[1], "" if re.fullmatch("[A-Z]?", content) else content
+
+
 def _climb(answer, gold, comparison):
     """(is the answer right?, reason) with the rungs recorded in `comparison`."""
     one, two = _squash(gold), _squash(answer)
@@ -143,13 +154,17 @@ def _climb(answer, gold, comparison):
     if _PLAIN.fullmatch(one) and _PLAIN.fullmatch(two):
         right = comparison.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
         return right, "correct" if right else "wrong"
+    letter, content = _labelled(gold)
+    if content:  # of the gold "(D) 56" either part will do
+        found = _climb(answer, f"({letter})", comparison)
+        return found if found[0] else _climb(answer, content, comparison)
     try:
         tree = read(gold)
     except (Unreadable, TooLarge):
         return False, "bad_gold"
-    label = _LABEL.match(answer.strip())
-    if label and as_word(tree) == label[1].lower():
-        return comparison.by("string", True, f"choice {label[1]}"), "correct"
+    letter, _ = _labelled(answer)
+    if letter and as_word(tree) == letter.lower():
+        return comparison.by("string", True, f"choice {letter}"), "correct"
     try:
         right = any(same(comparison, g, a) for g, a in _readings(tree, gold, answer))
     except Unreadable:
@@ -167,6 +182,8 @@ def _readings(gold, gold_text, answer_text):
     """The pairs of trees to compare: the plain one, then what the other side suggests."""
     answer = read(answer_text)
     yield gold, answer
+    if (found := imaginary(gold, answer)) is not None:
+        yield found
     habits = []  # other readings that `read` knows, each with its sign in the texts
     if (gold[0] == "unit") != (answer[0] == "unit"):
         habits.append("letters")
@@ -221,7 +238,7 @@ def check_gold(gold: str) -> None:
     For whoever loads a data set: a gold that cannot be read would be a reward of 0 for good.
     """
     try:
-        read(str(gold))
+        read(_labelled(str(gold))[1] or str(gold))
     except (Unreadable, TooLarge) as error:
         raise ValueError(f"gold answer {str(gold)[:200]!r} cannot be read: {error}") from None
 
@@ -234,7 +251,7 @@ def explain(answer: str, gold: str) -> list[str]:
     comparison = Comparison(seconds=10)
     right, reason = _grade(answer, gold, comparison)
     lines = [f"answer  {answer}", f"gold    {gold}"]
-    for name, text in (("answer", answer), ("gold", gold)):
+    for name, text in (("answer", answer), ("gold", _labelled(gold)[1] or gold)):
         try:
             lines.append(f"{name} is read as {read(text)}")
         except (Unreadable, TooLarge) as error:

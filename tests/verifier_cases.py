@@ -4,6 +4,8 @@ A blank after the bar belongs to nothing; ` | ` separates, so answers with a bar
 it unspaced. The headings name the form that is tried; they are the ids of the tests.
 """
 
+import verifier_cases_fresh as fresh
+
 RIGHT = r"""
 # integers and decimals
 14 | 14
@@ -945,6 +947,15 @@ BOMBS = [
     "1:2:" * 90,
 ]  # fmt: skip
 
+BOMBS += [
+    "\\gcd(" + "9" * 200 + "," + "8" * 200 + ")", "\\gcd()", "\\max()", "\\lcm(0,0)",
+    "C(10000,5000)", "C(999999999,5)", "log10(10^{1000000})", "log_999999(5)",
+    "\\begin{cases}" * 24 + "1" + "\\end{cases}" * 24, "\\begin{cases}x=1\\\\",
+    "\\begin{cases}" + "x=1\\\\" * 90 + "\\end{cases}", "A. " * 600, "5 feet 6 inches 7",
+    "1 hour " * 60, "answer is " * 150, "5 base 8 base 8", "|" * 200 + "x" + "|" * 200 + "<1",
+    "x=1,y=2 or " * 60 + "x=2", "{" + "1\\over " * 60 + "2}", "FFFF_{16}" * 50, "Z_{99}",
+]  # fmt: skip
+
 CONTROL = [
     "\x00", "5\x00", "\x1b[31m5", "\u202e5", "\u20665\u2069", "\ufeff5", "5\u200b", "\ud800",
     "\udfff5", "٣", "५", "𝟓", "５", "⑤", "Ⅴ", "\u0301" * 900, "é" * 500, "\ufdfa" * 700, "🙂",
@@ -965,7 +976,8 @@ SCRAPS = r"""0 1 2 3 12 7.5 .5 x y n i e pi \pi \frac \sqrt { } ( ) [ ] \{ \} , 
 
 def cases():
     """Yield (heading, gold, answer, is it right?)."""
-    for text, right in ((RIGHT, True), (WRONG, False)):
+    verdicts = ((RIGHT, True), (WRONG, False), (fresh.RIGHT, True), (fresh.WRONG, False))
+    for text, right in verdicts:
         heading = ""
         for line in text.strip().splitlines():
             if line.startswith("# "):
