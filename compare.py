@@ -3,10 +3,15 @@
     python compare.py --quick      base, GRPO and RAPO, one seed: minutes
     python compare.py              everything in docs/results.md: hours, goes on where it was stopped
 
-A cell is one training run of `rapo_mini.py` and the right answers of its adapter on two sets of puzzles.
+A cell is one training run of `rapo_mini.py` and the right answers of its adapter on sets of puzzles.
 What makes the comparison fair [ours]: the plan (`compare_plan.py`); all cells are scored on the same
-test puzzles, so that differences are paired; Hard is what the base missed in one set of samples, and
+puzzles, so that differences are paired; Hard is what the base missed in one set of samples, and
 everybody, the base too, is scored on others; intervals count problems and seeds (`compare_report.py`).
+
+    Full        test puzzles as they come
+    Easy        those of Full that the base solved in its first set of samples
+    Hard        of a larger pool of test puzzles, those that it did not: in Full there are too few of them
+    validation  chooses the KL weights, and nothing else
 
 Finished cells live in OUT/compare.json and are never run again; runs in progress in OUT/cells, from which
 a killed comparison resumes.
@@ -34,15 +39,17 @@ import tyro
 from tqdm import tqdm
 
 import rapo_mini
-from compare_plan import BASE, VALIDATION_SAMPLES, Cell, plan, quick_plan
+from compare_plan import BASE, VALIDATION_SAMPLES, Cell, grid, plan, quick_plan
 from compare_report import draw, report
 from graded_samples import count_correct
 from policy import BUNDLED_BASE, Policy, load_policy
-from problem_sets import load_problems
+from problems import Problem, puzzles
 from settings import Settings, resolve, whole
 
+PROTOCOL = ("steps", "problems", "pool", "samples")  # options that finished cells have in common
 LAST = 20  # steps at the end of a run that its entropy and reward are averaged over
-PROBLEMS_SEED = 0  # of the test and validation puzzles, the same for all cells
+FULL_SEED, POOL_SEED = 0, 1  # of the puzzles, the same for all cells
+FIRST_SEED, SECOND_SEED, CELL_SEED = 10, 20, 100  # of the base's two sets of samples, of the cells'
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class Options:
     """Training steps of a run."""
     problems: int | None = None
     """Test puzzles; as many validation puzzles choose the weights. None: 128, with --quick 96."""
+    pool: int | None = None
+    """Test puzzles that Hard is chosen from. None: 800, with --quick 200."""
     samples: int | None = None
     """Completions per test puzzle (n of pass@k). None: 256, with --quick 128."""
     jobs: int = os.cpu_count() or 1
@@ -72,12 +81,43 @@ class Options:
     """Run nothing: tables and figures from what OUT/compare.json holds."""
 
 
+# ---------------------------------------------------------------- the puzzles, and what the base missed
+
+
+def test_sets(options: Options) -> dict[str, list[Problem]]:
+    """{"test": Full, "pool": what Hard is chosen from}; no puzzle is in both."""
+    full = puzzles("test", options.problems, FULL_SEED)
+    pool = puzzles("test", options.pool, POOL_SEED)
+    return {"test": full, "pool": [problem for problem in pool if problem not in full]}
+
+
+def missed_by_base(problems: list[Problem], options: Options) -> list[int]:
+    """Which problems the base solves in none of options.samples completions: their indices, in order.
+
+    In rounds of more and more samples, each of what is still unsolved: the same as all samples of all
+    problems, in a fraction of the time.
+    """
+    base = load_policy(str(BUNDLED_BASE))
+    missed, drawn, each = list(range(len(problems))), 0, min(16, options.samples)
+    while drawn < options.samples and missed:
+        some = [problems[i] for i in missed]
+        correct = right_answers(base, some, FIRST_SEED + drawn, each, adapter_on=False)
+        missed = [i for i, count in zip(missed, correct, strict=True) if count == 0]
+        drawn, each = drawn + each, min(drawn + each, options.samples - drawn - each)
+    return missed
+
+
 # ---------------------------------------------------------------- one cell, in a process of its own
 
 
-def run_cell(cell: Cell, folder: Path, options: Options) -> dict:
-    """Train, then count right answers; everything it prints goes to FOLDER.screen.txt."""
+def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dict:
+    """Train, then count right answers; everything it prints goes to FOLDER.screen.txt.
+
+    hard: indices of the pool.
+    """
     torch.set_num_threads(1)
+    sets = test_sets(options)
+    scored = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
     with (
         Path(f"{folder}.screen.txt").open("a") as screen,
         contextlib.redirect_stdout(screen),
@@ -85,17 +125,20 @@ def run_cell(cell: Cell, folder: Path, options: Options) -> dict:
     ):
         if cell == BASE:
             base = load_policy(str(BUNDLED_BASE))
-            draws = {"chosen_by": ("test", 1), "test": ("test", 2), "validation": ("validation", 3)}
             return {"cell": asdict(cell)} | {
-                name: right_answers(base, split, seed, options, adapter_on=False)
-                for name, (split, seed) in draws.items()
+                name: right_answers(base, some, SECOND_SEED, options.samples, adapter_on=False)
+                for name, some in scored.items()
             }
         run = trained(cell, folder, options)
         began = time.perf_counter()
+        seed = CELL_SEED + cell.seed
         counts = {
-            split: right_answers(run.policy, split, 100 + cell.seed, options)
-            for split in ("test", "validation")
+            name: right_answers(run.policy, some, seed, options.samples)
+            for name, some in scored.items()
         }
+        if cell in grid(seed=0):  # the others choose nothing
+            some = puzzles("validation", options.problems, FULL_SEED)
+            counts["validation"] = right_answers(run.policy, some, seed, VALIDATION_SAMPLES)
         seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     last = {
@@ -129,20 +172,19 @@ def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
 
 
 def right_answers(
-    policy: Policy, split: str, seed: int, options: Options, adapter_on: bool = True
+    policy: Policy, problems: list[Problem], seed: int, samples: int, adapter_on: bool = True
 ) -> list[int]:
-    """Right answers to each problem: of options.samples completions (test) or of 64 (validation)."""
+    """Right answers to each problem, out of `samples` completions."""
     settings, _ = resolve(Settings(model=str(BUNDLED_BASE)))
     return count_correct(
         policy,
-        load_problems("puzzles", split, options.problems, PROBLEMS_SEED, "--problems"),
-        samples=options.samples if split == "test" else VALIDATION_SAMPLES,
+        problems,
+        samples=samples,
         adapter_on=adapter_on,
         template=settings.prompt_template,
         max_new_tokens=settings.max_new_tokens,
         temperature=settings.temperature,
         seed=seed,
-        label=split,
     ).tolist()
 
 
@@ -150,15 +192,16 @@ def right_answers(
 
 
 def load_results(options: Options) -> dict:
-    """What OUT/compare.json holds: {"protocol": ..., "cells": {name: result}}, empty at first.
+    """What OUT/compare.json holds: {"protocol", "missed", "cells": {name: result}}; empty at first.
 
-    Raises ValueError if it was made with another base, or other steps, problems or samples.
+    missed: the base's {"test": indices of Full, "pool": those that make Hard}, from its first samples.
+    Raises ValueError if it was made with another base, or other steps, problems, pool or samples.
     """
     base = hashlib.sha256((BUNDLED_BASE / "model.safetensors").read_bytes()).hexdigest()
-    protocol = {name: getattr(options, name) for name in ("steps", "problems", "samples")}
+    protocol = {name: getattr(options, name) for name in PROTOCOL}
     path = options.out / "compare.json"
     if not path.exists():
-        return {"protocol": protocol | {"base": base}, "cells": {}}
+        return {"protocol": protocol | {"base": base}, "missed": {}, "cells": {}}
     try:
         found = json.loads(path.read_text())
         before = found["protocol"]
@@ -168,10 +211,10 @@ def load_results(options: Options) -> dict:
     if made_on != base:
         raise ValueError(f"{path} was made on another bundled base ({made_on[:8]}): another --out")
     for name, value in protocol.items():
-        if before[name] != value:
+        if before.get(name) != value:
             raise ValueError(
-                f"--{name} {value}, but {path} was made with {before[name]}: "
-                f"--{name} {before[name]}, or another --out"
+                f"--{name} {value}, but {path} was made with {before.get(name)}: "
+                f"--{name} {before.get(name)}, or another --out"
             )
     return found
 
@@ -181,6 +224,11 @@ def run_all(options: Options, results: dict) -> None:
     cells = results["cells"]
     folder = options.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
+    if not results["missed"]:
+        sets = test_sets(options)
+        results["missed"] = {name: missed_by_base(some, options) for name, some in sets.items()}
+        save(results, options)
+    hard = results["missed"]["pool"]
     running: dict[Future, Cell] = {}
     spawn = multiprocessing.get_context("spawn")
     with (
@@ -191,16 +239,21 @@ def run_all(options: Options, results: dict) -> None:
             wanted = quick_plan() if options.quick else plan(options.parts, cells)
             waiting = [c for c in wanted if c.name not in cells and c not in running.values()]
             for cell in waiting[: options.jobs - len(running)]:
-                running[pool.submit(run_cell, cell, folder / cell.name, options)] = cell
+                running[pool.submit(run_cell, cell, folder / cell.name, options, hard)] = cell
             if not running:
                 return
             done, _ = wait(running, timeout=2, return_when=FIRST_COMPLETED)
             for future in done:
                 cell = running.pop(future)
                 cells[cell.name] = future.result()
-                with whole(options.out / "compare.json") as part:
-                    part.write_text(json.dumps(results) + "\n")
+                save(results, options)
             show_progress(bar, options, wanted, cells, running.values())
+
+
+def save(results: dict, options: Options) -> None:
+    """Write OUT/compare.json, whole or not at all."""
+    with whole(options.out / "compare.json") as part:
+        part.write_text(json.dumps(results) + "\n")
 
 
 def show_progress(
@@ -226,12 +279,12 @@ def show_progress(
 
 def completed(options: Options) -> Options:
     """The options with every None decided. Raises ValueError for a number that makes no sense."""
-    small = {"out": Path("runs/compare-quick"), "problems": 96, "samples": 128}
-    full = {"out": Path("runs/compare"), "problems": 128, "samples": 256}
+    small = {"out": Path("runs/compare-quick"), "problems": 96, "pool": 200, "samples": 128}
+    full = {"out": Path("runs/compare"), "problems": 128, "pool": 800, "samples": 256}
     chosen = small if options.quick else full
     given = {name: getattr(options, name) for name in chosen if getattr(options, name) is not None}
     options = replace(options, **{**chosen, **given})
-    for name in ("steps", "problems", "samples", "jobs"):
+    for name in (*PROTOCOL, "jobs"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} {getattr(options, name)} must be at least 1")
     return options

@@ -1,9 +1,9 @@
 """From counts of right answers to tables and figures: what `compare.py` found, with honest intervals.
 
-Everything here is computed from compare.json: for each cell how many of n completions of each test
-problem were right. Estimates are means over seeds and problems; an interval draws both anew
-(`crossed_bootstrap`), so it says what other seeds AND other problems could have shown. Differences are
-paired: problem by problem against the base, problem by problem and seed by seed against RAPO.
+Everything here is computed from compare.json: for each cell how many of n completions of each problem
+of Full ("test") and Hard were right. Estimates are means over seeds and problems; an interval draws
+both anew (`crossed_bootstrap`), so it says what other seeds AND other problems could have shown.
+Differences are paired: problem by problem against the base, and also seed by seed against RAPO.
 """
 
 from __future__ import annotations
@@ -57,9 +57,12 @@ class Results:
         self.samples = results["protocol"]["samples"]
         self.steps = results["protocol"]["steps"]
         self.chosen = chosen_weights(self.cells)
-        base = self.cells[BASE.name]
-        hard = np.array(base["chosen_by"]) == 0  # (N,)
-        self.splits = {"full": np.ones_like(hard), "easy": ~hard, "hard": hard}
+        self.pool = results["protocol"]["pool"]
+        full = np.arange(results["protocol"]["problems"])
+        easy = np.setdiff1d(full, results["missed"]["test"])
+        hard = np.arange(len(results["missed"]["pool"]))
+        self.splits = {"full": ("test", full), "easy": ("test", easy), "hard": ("hard", hard)}
+        self.splits = {name: split for name, split in self.splits.items() if split[1].size}
         self.ks = powers_of_two(self.samples)
         self.shown_ks = [k for k in (1, 16, 64, 256) if k in self.ks]
 
@@ -75,8 +78,8 @@ class Results:
 
     def values(self, cells: list[Cell], k: int, split: str = "full") -> np.ndarray:
         """pass@k by cell and problem: (S, N)."""
-        correct = np.array([self.cells[cell.name]["test"] for cell in cells])  # (S, N)
-        correct = correct[:, self.splits[split]]
+        name, chosen = self.splits[split]
+        correct = np.array([self.cells[cell.name][name] for cell in cells])[:, chosen]  # (S, N)
         return np.stack([pass_at_k(self.samples, row, k) for row in correct])
 
     def against(self, arm: str, other: str, k: int, split: str) -> Estimate:
@@ -115,10 +118,11 @@ def table(head: list[str], rows: list[list]) -> str:
 def report(results: dict) -> str:
     """All tables that the finished cells allow."""
     found = Results(results)
-    sizes = {name: int(chosen.sum()) for name, chosen in found.splits.items()}
+    sizes = {name: len(chosen) for name, (_, chosen) in found.splits.items()}
     parts = [
-        f"{sizes['full']} test problems, {found.samples} samples each; Hard: the {sizes['hard']} that "
-        f"the base solved in none of {found.samples} other samples; Easy: the other {sizes['easy']}. "
+        f"Full: {sizes['full']} test problems. Easy: the {sizes.get('easy', 0)} of them that the base "
+        f"solved in {found.samples} samples. Hard: of {found.pool} others the {sizes.get('hard', 0)} "
+        f"that it did not. All are scored, the base too, on {found.samples} fresh samples a problem. "
         f"{found.steps} training steps. Intervals: 95%, over problems and seeds.",
         curve_table(found),
         difference_table(found),
@@ -133,8 +137,6 @@ def report(results: dict) -> str:
 def curve_table(found: Results) -> str:
     rows = []
     for split in found.splits:
-        if not found.splits[split].any():
-            continue
         for arm in ["base", *found.arms()]:
             cells = found.curve_cells(arm)
             at = [str(crossed_bootstrap(found.values(cells, k, split))) for k in found.shown_ks]
@@ -149,7 +151,7 @@ def difference_table(found: Results) -> str:
     pairs = [(arm, "base") for arm in found.arms()]
     pairs += [("rapo", arm) for arm in found.arms() if arm != "rapo" and "rapo" in found.chosen]
     rows = []
-    for split in ("full", "hard"):
+    for split in found.splits:
         for mine, theirs in pairs:
             at = [found.against(mine, theirs, k, split) for k in found.shown_ks]
             shown = [f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]" for e in at]
@@ -162,22 +164,25 @@ def difference_table(found: Results) -> str:
 def seed_table(found: Results) -> str:
     """Seed by seed: nothing is averaged away."""
     base = {k: found.values([BASE], k).mean() for k in found.shown_ks}
-    before = np.array(found.cells[BASE.name]["chosen_by"]) + found.cells[BASE.name]["test"] > 0
+    before = {name: np.array(found.cells[BASE.name][name]) > 0 for name in ("test", "hard")}
     rows = [["base", "", "", *(float(v) for v in base.values()), "", "", "", ""]]
     for arm in found.arms():
         for cell in found.curve_cells(arm):
             at = [float(found.values([cell], k).mean()) for k in found.shown_ks]
             result = found.cells[cell.name]
-            after = np.array(result["test"]) > 0
-            won, lost = int((after & ~before).sum()), int((before & ~after).sum())
+            after = {name: np.array(result[name]) > 0 for name in ("test", "hard")}
+            won = int((after["hard"] & ~before["hard"]).sum())
+            lost = int((before["test"] & ~after["test"]).sum())
             times = f"{at[0] / base[1]:.2f}"
             entropy = float(result["last"]["entropy"])
             rows.append([arm, f"{cell.alpha:g}", cell.seed, *at, times, won, lost, entropy])
     head = ["arm", "alpha", "seed", *(f"pass@{k}" for k in found.shown_ks)]
     head += ["pass@1 / base's", "newly solved", "no longer", "entropy"]
+    new = int((~before["hard"]).sum())
     return (
-        f"**Seed by seed** (newly solved: by the arm in {found.samples} samples, by the base in none of "
-        f"{2 * found.samples}; no longer: the reverse)\n\n" + table(head, rows)
+        f"**Seed by seed** (pass@k: Full. Newly solved: by the arm in {found.samples} samples, of the "
+        f"{new} Hard problems that the base solved in none of {2 * found.samples}. No longer: problems "
+        f"of Full that only the base solved in {found.samples})\n\n" + table(head, rows)
     )
 
 
@@ -205,9 +210,11 @@ def ablation_table(found: Results) -> str:
         cells = found.done([default_cell("rapo", seed, **kind) for seed in range(100)])
         if cells:
             at = [str(crossed_bootstrap(found.values(cells, k))) for k in found.shown_ks]
-            hard = found.values(cells, found.ks[-1], "hard").mean()
+            hard = (
+                found.values(cells, found.ks[-1], "hard").mean() if "hard" in found.splits else "-"
+            )
             entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in cells]))
-            rows.append([label, len(cells), *at, float(hard), entropy])
+            rows.append([label, len(cells), *at, hard, entropy])
     if len(rows) < 2:
         return ""
     head = ["RAPO with", "seeds", *(f"pass@{k}" for k in found.shown_ks)]
@@ -287,8 +294,8 @@ def spread(heights: list[float], gap: float) -> list[float]:
 def draw_curves(found: Results, figure) -> None:
     """pass@k over k on Full, Easy and Hard, with bands; each curve is named at its right end."""
     figure.set_size_inches(15, 5.2)
-    splits = [name for name, chosen in found.splits.items() if chosen.any()]
-    for axes, split in zip(np.atleast_1d(figure.subplots(1, len(splits))), splits, strict=True):
+    columns = np.atleast_1d(figure.subplots(1, len(found.splits)))
+    for axes, split in zip(columns, found.splits, strict=True):
         ends = {}
         for arm in ["base", *found.arms()]:
             cells = found.curve_cells(arm)
@@ -316,7 +323,7 @@ def draw_curves(found: Results, figure) -> None:
                 fontsize=14,
                 fontweight="bold" if arm == "rapo" else "normal",
             )
-        size = int(found.splits[split].sum())
+        size = len(found.splits[split][1])
         axes.set(title=f"{split.capitalize()}: {size} problems", xlabel="k", ylabel="pass@k")
         tidy(axes)
 

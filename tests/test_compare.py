@@ -21,7 +21,7 @@ from settings import ARM_DEFAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("seeds", "ablations", "map", "second grid")
-PROBLEMS, SAMPLES = 40, 16
+PROBLEMS, HARD, SAMPLES = 40, 12, 16
 
 
 def result(cell, rng, chance, validation=20):
@@ -31,6 +31,7 @@ def result(cell, rng, chance, validation=20):
         "last": {"reward": 0.4, "entropy": 0.1, "kl": 0.1},
         "seconds": {"sample": 1.0, "learn": 2.0, "evaluate": 3.0},
         "test": rng.binomial(SAMPLES, chance, PROBLEMS).tolist(),
+        "hard": rng.binomial(SAMPLES, chance / 10, HARD).tolist(),
         "validation": [validation] * PROBLEMS,
     }
 
@@ -39,14 +40,15 @@ def result(cell, rng, chance, validation=20):
 def results():
     """A whole comparison with drawn counts: RAPO 0.6, the other arms 0.4, the base 0.2 a sample."""
     rng = np.random.default_rng(0)
-    base = result(BASE, rng, 0.2) | {"chosen_by": [0] * 10 + [3] * (PROBLEMS - 10)}
-    cells = {BASE.name: base}
+    cells = {BASE.name: result(BASE, rng, 0.2)}
     while todo := [c for c in plan(PARTS, cells) if c.name not in cells]:
         for cell in todo:
             chance = 0.6 if cell.arm == "rapo" else 0.4
             score = 30 if cell.alpha == 0.1 else 20
             cells[cell.name] = result(cell, rng, chance, score)
-    return {"protocol": {"steps": 200, "problems": PROBLEMS, "samples": SAMPLES}, "cells": cells}
+    protocol = {"steps": 200, "problems": PROBLEMS, "pool": 60, "samples": SAMPLES}
+    missed = {"test": list(range(10)), "pool": list(range(0, 60, 5))}
+    return {"protocol": protocol, "missed": missed, "cells": cells}
 
 
 # ---------------------------------------------------------------- the plan
@@ -110,10 +112,27 @@ def test_differences_are_paired(results):
 
 
 def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
-    found = Results(results)
-    assert found.splits["hard"].sum() == 10 and found.splits["easy"].sum() == PROBLEMS - 10
-    assert found.values([BASE], 16, "hard").shape == (1, 10)
-    assert found.values([BASE], 16, "hard").mean() > 0.5, "scored on other samples than those"
+    found, base = Results(results), results["cells"][BASE.name]
+    assert found.values([BASE], 1, "easy").shape == (1, PROBLEMS - 10)
+    assert found.values([BASE], 1, "hard").tolist() == [[c / SAMPLES for c in base["hard"]]]
+    assert found.values([BASE], 16, "hard").mean() > 0, "scored on other samples than those"
+
+
+def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
+    """Rounds: 16 samples of all problems, 16 more of the unsolved, then 32: 64 in all, or a hit."""
+    options = compare.completed(compare.Options(problems=4, pool=9, samples=64))
+    sets, asked = compare.test_sets(options), []
+    assert len(sets["test"]) == 4 and not set(sets["test"]) & set(sets["pool"])
+
+    def fake(policy, problems, seed, samples, adapter_on):
+        asked.append((len(problems), seed, samples))
+        first = problems[0] == sets["test"][0]
+        return [1 if first and i == 0 and samples == 16 else 0 for i in range(len(problems))]
+
+    monkeypatch.setattr(compare, "right_answers", fake)
+    assert compare.missed_by_base(sets["test"], options) == [1, 2, 3]
+    assert [(n, s) for n, _, s in asked] == [(4, 16), (3, 16), (3, 32)]
+    assert len({seed for _, seed, _ in asked}) == 3, "the same samples again"
 
 
 # ---------------------------------------------------------------- tables and figures
@@ -148,7 +167,7 @@ def test_labels_are_spread():
 # ---------------------------------------------------------------- the command
 
 COMMAND = [sys.executable, str(ROOT / "compare.py"), "--quick"]
-COMMAND += ["--steps", "8", "--problems", "3", "--samples", "4", "--jobs", "2"]
+COMMAND += ["--steps", "8", "--problems", "3", "--pool", "6", "--samples", "4", "--jobs", "2"]
 
 
 def run(out, **options):
