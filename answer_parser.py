@@ -73,9 +73,9 @@ class Grammar(Values):
             raise Unreadable(f"{self.peek()[1]} is left over")
         return tree
 
-    def gathered(self) -> Tree:
-        """Items between commas, "and", "or"; a lone one is itself."""
-        items, links = [self.item()], []
+    def gathered(self, first: Tree | None = None) -> Tree:
+        """Items between commas, "and", "or"; a lone one is itself. The first may be read already."""
+        items, links = [first or self.item()], []
         while (link := self.link(items[-1])) is not None:
             links.append(link)
             items.append(self.item())

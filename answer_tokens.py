@@ -14,6 +14,7 @@ from answer_tree import MAX_DIGITS, MAX_TOKENS, TooLarge, Unreadable
 from answer_words import (
     ACCENTS,
     BASES,
+    CASE_WORDS,
     CONSTANTS,
     FONT,
     FUNCTIONS,
@@ -176,7 +177,7 @@ def _cut_word(match, out, spaced, letters):
     elif word in FUNCTIONS:
         out.append(("fn", FUNCTIONS[word], spaced))
     elif (
-        (out and out[-1][0] == "text")
+        (out and out[-1][0] == "text" and out[-1][1] not in CASE_WORDS)
         or (after and is_unit(word, spaced, letters))
         or low in PLAIN_WORDS
         or (len(word) > 3 and is_plain(word) and (spaced or not after))
@@ -198,6 +199,8 @@ def _cut_command(match, out, spaced, _letters):
         out.append(("fn", FUNCTIONS.get(name, name), spaced))
     elif name in ("frac", "dfrac", "tfrac", "cfrac"):
         out.append(("cmd", "frac", spaced))
+    elif name in ("sum", "prod"):
+        out.append(("cmd", name, spaced))
     elif name in ("binom", "dbinom", "tbinom"):
         out.append(("cmd", "binom", spaced))
     elif name in ("emptyset", "varnothing"):

@@ -27,6 +27,7 @@ MAX_DIGITS = 300  # of one number as written
 MAX_BITS = 6000  # of an integer that exact arithmetic makes: exponent x bits of the base
 MAX_EXPONENT = 400  # of a power of something that is no number, and a root's index
 MAX_FACTORIAL = 300  # n of n! and of binomials
+MAX_SERIES = 200  # terms of a written-out sum or product
 MAX_ARGUMENT = 10**6  # of sin, exp, floor, ... when they are computed
 MAX_TERMS = 120  # of an expanded polynomial
 
@@ -95,6 +96,18 @@ def nodes(tree: Tree) -> Iterator[Tree]:
     for part in tree[1:]:
         if is_tree(part):
             yield from nodes(part)
+
+
+def substituted(tree: Tree, name: Tree, value: Tree) -> Tree:
+    """The tree with `value` wherever `name` stood.
+
+    >>> x = ("var", "x")
+    >>> substituted(("pow", x, num(2)), x, num(3))
+    ('pow', ('num', Fraction(3, 1)), ('num', Fraction(2, 1)))
+    """
+    if tree == name:
+        return value
+    return tuple(substituted(part, name, value) if is_tree(part) else part for part in tree)
 
 
 def variables(tree: Tree) -> set[str]:

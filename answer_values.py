@@ -12,15 +12,18 @@ from answer_tokens import Token
 from answer_tree import (
     MAX_DEPTH,
     MAX_ITEMS,
+    MAX_SERIES,
     TooLarge,
     Tree,
     Unreadable,
     invert,
     negate,
+    nodes,
     num,
     product,
+    substituted,
 )
-from answer_words import words
+from answer_words import CASE_WORDS, words
 
 _END = ("end", "", False)
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "\\{": ("\\}", "}")}
@@ -47,12 +50,20 @@ class Values:
         self.depth = 0  # of brackets, arguments and exponents
         self.bars = 0  # 1 within |...|, where | closes; 2 within {...}, where | and : part a set
 
-    def gathered(self) -> Tree:
+    def gathered(self, first: Tree | None = None) -> Tree:
         """Items between commas; defined in `answer_parser`."""
+        raise NotImplementedError
+
+    def item(self) -> Tree:
+        """A chain of relations, or a value; defined in `answer_parser`."""
         raise NotImplementedError
 
     def sum(self) -> Tree:
         """Terms between + and -; defined in `answer_parser`."""
+        raise NotImplementedError
+
+    def term(self) -> Tree:
+        """Factors between * and /; defined in `answer_parser`."""
         raise NotImplementedError
 
     def power(self) -> Tree:
@@ -119,6 +130,8 @@ class Values:
                 return self.primary()
             if kind == "wrap":
                 return self.wrapped(value)
+            if value in ("sum", "prod"):
+                return self.series(value)
             if kind == "cmd":
                 first, second = self.argument(), self.argument()
                 return _applied(value, None, [first, second])
@@ -277,6 +290,23 @@ class Values:
             factors.append(self.power())
         return [product(factors)]
 
+    def series(self, name: str) -> Tree:
+        r"""\sum_{k=1}^{10} k^2 or a \prod, written out: MAX_SERIES terms at most."""
+        self.need("_")
+        start = self.argument()
+        self.need("^")
+        last = self.argument()
+        if start[:2] != ("rel", ("=",)) or {start[3][0], last[0]} != {"num"}:
+            raise Unreadable(f"a {name} without whole bounds")
+        body = self.term()
+        first, last = start[3][1], last[1]
+        if first.denominator * last.denominator != 1 or last < first:
+            raise Unreadable(f"a {name} without whole bounds")
+        if (last - first + 1) * len(list(nodes(body))) > MAX_SERIES * 10:
+            raise TooLarge(f"a {name} of more than {MAX_SERIES} terms")
+        terms = [substituted(body, start[2], num(k)) for k in range(int(first), int(last) + 1)]
+        return product(terms) if name == "prod" else ("add", *terms)
+
     def matrix(self, kind: str) -> Tree:
         r"""The rows between \begin and \end."""
         if kind == "cases":
@@ -298,17 +328,30 @@ class Values:
         return ("matrix", *rows)
 
     def cases(self) -> Tree:
-        r"""The equations between \begin{cases} and \end{cases}, as a list."""
-        rows = [self.gathered()]
+        r"""The equations between \begin{cases} and \end{cases}, or the (value, condition)s: a list."""
+        rows = [self.case()]
         while self.take("row"):
             if self.peek()[0] != "end":
-                rows.append(self.gathered())
+                rows.append(self.case())
             if len(rows) > MAX_ITEMS:
                 raise TooLarge(f"more than {MAX_ITEMS} rows")
         if self.peek()[:2] != ("end", "cases"):
-            raise Unreadable("cases that do not end, or with conditions")
+            raise Unreadable("cases that do not end")
         self.at += 1
         return ("list", *rows)
+
+    def case(self) -> Tree:
+        r"""One row of cases: x + y = 3, or a value, & and its condition as a pair."""
+        value, end = self.item(), self.at
+        self.take(",")
+        if self.take("&") is None:
+            self.at = end
+            return self.gathered(value)
+        while self.peek()[0] == "text" and self.peek()[1] in CASE_WORDS:
+            self.at += 1
+        condition = self.gathered()
+        self.take(",")
+        return ("seq", "()", value, condition)
 
 
 class _Depth:

@@ -66,6 +66,7 @@ MULTIPLIERS |= {"trillion": 10**12, "dozen": 12}
 NUMERALS = _split("""zero one two three four five six seven eight nine ten eleven twelve
 thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty""")
 BASES = {name: k for k, name in enumerate(NUMERALS) if k > 1}
+CASE_WORDS = ("if", "for", "when")  # before the condition of a case
 PLAIN_WORDS = set(_split("yes no odd none all both true false dne red blue"))
 
 # A LaTeX command whose argument is upright text; a text with words in it; one with mathematics.
@@ -141,7 +142,9 @@ def is_unit(word: str, spaced: bool, letters: bool) -> bool:
         return letters and word in UNITS
     if low == "of":  # 3/4 of an hour
         return spaced
-    return low in MULTIPLIERS or ((low in UNITS or low[:-1] in UNITS) and (spaced or word != "in"))
+    return low in MULTIPLIERS or (
+        (low in UNITS or (low[-1] == "s" and low[:-1] in UNITS)) and (spaced or word != "in")
+    )
 
 
 def is_plain(word: str) -> bool:

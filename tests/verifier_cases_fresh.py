@@ -1,6 +1,6 @@
 """More golden cases of the verifier: what was wrong when it first met pairs that it had not seen.
 
-About 2,900 pairs were written from the conventions alone, the verdict of each before the verifier
+About 3,700 pairs were written from the conventions alone, the verdict of each before the verifier
 was asked. These are the ones that it had wrong, with a counterpart of the other verdict for each
 rule that they led to. The format is that of `verifier_cases`.
 """
@@ -91,6 +91,13 @@ B | choice (B)
 \textbf{(D)}\ 56 | D
 \textbf{(D)}\ 56 | \text{(D)}
 \textbf{(D)}\ 56 | 56
+# fresh: sums written out, cases
+55 | \sum_{k=1}^{10}k
+24 | \prod_{i=1}^{4} i
+x+x^2 | \sum_{k=1}^{2} x^k
+\frac{1}{2}mv^2 | m v^2 / 2
+\begin{cases}x&x\ge 0\\-x&x<0\end{cases} | \begin{cases} -x, & \text{if } x<0 \\ x, & x \geq 0\end{cases}
+f(x)=\begin{cases}x&x\ge 0\\-x&x<0\end{cases} | f(x) = \begin{cases}x&x \geq 0\\ -x & x < 0\end{cases}
 """
 
 WRONG = r"""
@@ -149,4 +156,10 @@ x \ge \sqrt{2} | x \ge 1.41421356237309505
 Saturday | It is Sunday
 \textbf{(D)}\ 56 | \textbf{(C)}\ 56
 \textbf{(D)}\ 56 | C
+# fresh: sums written out, cases
+55 | \sum_{k=1}^{9}k
+24 | \prod_{i=0}^{4} i
+2 | \sum_{k=1}^{n} k
+\begin{cases} x & x\ge 0 \\ -x & x<0 \end{cases} | \begin{cases} x & x<0 \\ -x & x\ge 0 \end{cases}
+\begin{cases} x & x\ge 0 \\ -x & x<0 \end{cases} | \begin{cases} x & x\ge 1 \\ -x & x<1 \end{cases}
 """
