@@ -5,6 +5,7 @@ No mathematics and no model: those stand in the rooms of the project, which the 
 
 from __future__ import annotations
 
+import os
 import platform
 import warnings
 from importlib.metadata import version
@@ -30,6 +31,17 @@ FORWARD = COLOURS["rapo"]  # the forward KL, and RAPO
 REVERSE = COLOURS["reverse-kl"]  # the reverse KL
 K3 = COLOURS["grpo"]  # k3, and GRPO
 OTHER = COLOURS["no-kl"]  # k1, no KL, and what goes wrong
+
+
+def use_cpu() -> None:
+    """Hide a GPU and use one thread: the notebooks' numbers are those of float32 on the CPU.
+
+    The models are so small that a second thread only waits. To be called before torch sees the GPU.
+    """
+    import torch
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(1)
 
 
 def show_versions(*more: str) -> None:
