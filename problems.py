@@ -351,8 +351,9 @@ def in_proportion(weights: dict[str, int], count: int) -> Iterator[str]:
 def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
     """`count` different bundled puzzles of a split, the same for the same seed; fewer are its first ones.
 
-    split: "train", "validation", or "test" (all rules in proportion to KIND_WEIGHTS), "easy" (test puzzles of the common
-    rules) or "hard" (test puzzles of the rarer ones). Train, validation and test share no puzzle.
+    split: "train", "validation", or "test" (all rules in proportion to KIND_WEIGHTS), "easy" (test
+    puzzles of the common rules) or "hard" (test puzzles of the rarer ones). Train, validation and test
+    share no puzzle.
     """
     tiers = {"easy": ("common",), "hard": ("rare", "very rare")}.get(split, tuple(KIND_WEIGHTS))
     weights = {k: KIND_WEIGHTS[rule.tier] for k, rule in RULES.items() if rule.tier in tiers}
