@@ -28,7 +28,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parent / "tests")]
 
-from checks import all_exercises, judge  # noqa: E402
+from checks import all_exercises, judge, load  # noqa: E402
 from course import NAMES  # noqa: E402
 
 SECONDS = 120  # for one submission
@@ -66,45 +66,51 @@ def setup(number: str) -> dict:
     return namespace
 
 
-def grade_cells(cells: dict[str, str]) -> dict[str, tuple[bool, str]]:
-    """{number: (passed, sentence)} for the exercise cells of one notebook."""
+def grade_cells(cells: dict[str, str], keep: Path | None = None) -> dict[str, tuple[bool, str]]:
+    """{number: (passed, sentence)} for the exercise cells of one notebook.
+
+    keep: a JSON file that holds what is graded so far, should a cell never come back.
+    """
     known = all_exercises()
     cells = {number: source for number, source in cells.items() if number in known}
     if not cells:
         return {}
     with contextlib.redirect_stdout(io.StringIO()):
         namespace = setup(next(iter(cells)))
-    results = {}
+    results: dict[str, tuple[bool, str]] = {}
     for number, source in sorted(cells.items()):
-        name = known[number].name
-        namespace.pop(name, None)
+        results[number] = grade_cell(number, source, namespace)
+        if keep:
+            part = keep.with_suffix(".part")
+            part.write_text(json.dumps(results))
+            os.replace(part, keep)
+    return results
+
+
+def grade_cell(number: str, source: str, namespace: dict) -> tuple[bool, str]:
+    """Run one exercise's cell and judge what it defines."""
+    name = load(number).name
+    namespace.pop(name, None)
+    with contextlib.redirect_stdout(io.StringIO()):
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(source, f"<exercise {number}>", "exec"), namespace)
+            exec(compile(source, f"<exercise {number}>", "exec"), namespace)
         except Exception as error:
             hint = ""
             if isinstance(error, NameError):
                 hint = "; all that it needs has to stand in the exercise's own cell"
-            results[number] = (
-                False,
-                f"the cell stops with {type(error).__name__}: {error}{hint}",
-            )
-            continue
+            return False, f"the cell stops with {type(error).__name__}: {error}{hint}"
         if name not in namespace:
-            results[number] = (False, f"the cell does not define {name}")
-            continue
-        with contextlib.redirect_stdout(io.StringIO()):
-            results[number] = tuple(judge(number, namespace[name]))
-    return results
+            return False, f"the cell does not define {name}"
+        return tuple(judge(number, namespace[name]))
 
 
 def grade_file(path: Path, seconds: int = SECONDS) -> dict[str, tuple[bool, str]]:
     """`grade_cells` in a process of its own, killed when its time is over."""
-    numbers = exercise_cells(path)
+    numbers = [number for number in exercise_cells(path) if number in all_exercises()]
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, __file__, "--one", str(path.resolve()), "--result", str(result)]
-        why = f"took longer than {seconds} s, as a whole notebook's exercises may"
+        why = f"took longer than the {seconds} s that one notebook has (--seconds)"
         try:
             environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
             done = subprocess.run(
@@ -115,12 +121,11 @@ def grade_file(path: Path, seconds: int = SECONDS) -> dict[str, tuple[bool, str]
                 capture_output=True,
                 text=True,
             )
-            if result.exists():
-                return {n: tuple(r) for n, r in json.loads(result.read_text()).items()}
             why = f"ended the process (status {done.returncode})"
         except subprocess.TimeoutExpired:
             pass
-    return {number: (False, why) for number in numbers}
+        graded = json.loads(result.read_text()) if result.exists() else {}
+    return {number: tuple(graded.get(number, (False, why))) for number in numbers}
 
 
 def table(graded: dict[str, dict[str, tuple[bool, str]]]) -> str:
@@ -166,7 +171,7 @@ def main() -> int:
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        args.result.write_text(json.dumps(grade_cells(exercise_cells(args.one))))
+        grade_cells(exercise_cells(args.one), args.result)
         return 0
     if args.folder is None or not args.folder.is_dir():
         parser.error(f"{args.folder} is no folder: give the one with the notebooks handed in")

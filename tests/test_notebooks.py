@@ -219,8 +219,10 @@ def test_a_folder_of_submissions_is_graded(tmp_path):
     assert lines["ben/03 (copy).ipynb"].endswith("0 of 5")
     assert lines["carl.ipynb"].endswith("1 of 5")
     assert "carl.ipynb 03.2: the cell stops with ZeroDivisionError" in done.stdout
-    assert lines["dora.ipynb"].endswith("0 of 5") and "took longer than 30 s" in done.stdout
-    assert lines["ed.ipynb"].endswith("0 of 5") and "ended the process (status 3)" in done.stdout
+    assert lines["dora.ipynb"].endswith("4 of 5")
+    assert "dora.ipynb 03.5: took longer than the 30 s" in done.stdout
+    assert lines["ed.ipynb"].endswith("0 of 5")
+    assert "ed.ipynb 03.3: ended the process (status 3)" in done.stdout
     assert "notes.ipynb" in done.stderr and "other.ipynb" in done.stderr
     assert len((tmp_path / "marks.csv").read_text().splitlines()) == 1 + 5 * 5
 

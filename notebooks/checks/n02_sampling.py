@@ -94,9 +94,9 @@ def work(answer: Answer) -> str:
             isinstance(got, tuple) and len(got) == 3, "my_places has to give back three numbers"
         )
         for name, one, right in zip(names, got, truth, strict=True):
-            many = P * G * T if right == truth[0] else P * G
+            more = P * G * (L + T) if name == names[0] else P * G
             answer.need(
-                one != right + many and one != right + P * G * (L + T) * (right == truth[0]),
+                one != right + more,
                 f"{name}: one run too many. The last token drawn is not run through the model",
             )
             answer.need(
