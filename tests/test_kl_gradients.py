@@ -47,5 +47,19 @@ def test_k1_pulls_nowhere_and_rapos_own_estimator_elsewhere(found):
     assert cosine(found, name, FORWARD_FLAT) < 0.999
 
 
+def test_rapos_own_estimator_pulls_by_log_u():
+    """-E_ref^[log u * grad log pi], on the logits of random rows: ref^ log u, centred by pi."""
+    torch.manual_seed(0)
+    logits, ref, flat = torch.randn(3, 4, 9).unbind()
+    logits.requires_grad_()
+    logp, flat = logits.log_softmax(-1), flat.log_softmax(-1)
+    name = "rapo, sampled (u log u - u + 1)"
+    loss = room.losses(logp, ref.log_softmax(-1), flat, torch.zeros(4, dtype=torch.long))[name]
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    pull = flat.exp() * (flat - logp.detach())  # (4, 9)
+    expected = logp.detach().exp() * pull.sum(-1, keepdim=True) - pull
+    torch.testing.assert_close(gradient, expected)
+
+
 def test_drawn_tokens_give_the_expected_gradient_and_noise(found):
     assert 0 < cosine(found, "grpo (k3), at the drawn tokens", "grpo (k3)") < 0.999
