@@ -15,7 +15,7 @@ import numpy as np
 from pass_at_k import pass_at_k
 from settings import ARM_DEFAULTS
 
-WEIGHTS = (0.03, 0.1, 0.3)  # KL weights that every arm with a KL is tried at
+WEIGHTS = (0.03, 0.1, 0.2, 0.3)  # KL weights that every arm with a KL is tried at
 PHI_MINS = (0.3, 0.5, 0.7)
 SEEDS = (0, 1, 2, 3, 4)  # of each arm at its chosen weight
 ABLATION_SEEDS = (0, 1, 2)
