@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from checks import Answer, exercise
+import contextlib
+
+from checks import Answer, NotYet, exercise
 from verifier import equivalent, extract_answer, verify
 
 TRAP: list[int] = []  # an answer that is executed leaves a mark here
@@ -35,20 +37,27 @@ def last_box(answer: Answer) -> str:
 def same_number(answer: Answer) -> str:
     TRAP.clear()
     trap = "__import__('sys').modules['checks.n01_verifier'].TRAP.append(1)"
-    cases = [("6/4", "3/2"), ("1.5", "3/2"), ("14", "14"), ("-2/6", "-1/3"), ("13", "14")]
+    cases = [
+        (trap, "14"),
+        ("6/4", "3/2"),
+        ("1.5", "3/2"),
+        ("14", "14"),
+        ("-2/6", "-1/3"),
+        ("13", "14"),
+    ]
     cases += [("0.333", "1/3"), ("0.3333333333333333", "1/3"), ("1/0", "3"), ("fourteen", "14")]
     cases += [("", "0"), (trap, "14")]
+    with contextlib.suppress(NotYet):  # what else is wrong is said below
+        answer(trap, "14")
+    executed = bool(TRAP)
+    TRAP.clear()
+    answer.need(
+        not executed,
+        "my_same EXECUTED the answer: the text it was given ran as a program. No eval!",
+    )
     for text, gold in cases:
         truth = text in ("6/4", "1.5", "14", "-2/6")
-        try:
-            got = answer(text, gold)
-        finally:
-            executed = bool(TRAP)
-            TRAP.clear()
-        answer.need(
-            not executed,
-            "my_same EXECUTED the answer: the text it was given ran as a program. No eval!",
-        )
+        got = answer(text, gold)
         answer.need(
             isinstance(got, bool),
             f"my_same({text!r}, {gold!r}) gives {got!r}, and True or False is needed",
