@@ -280,7 +280,7 @@ def test_colab_opens_the_repository_that_the_first_cell_fetches():
 
 
 def test_the_runner_refuses_to_overwrite_the_fast_outputs(tmp_path):
-    command = [sys.executable, NOTEBOOKS / "run.py", "--full"]
+    command = [sys.executable, NOTEBOOKS / "run.py", "--full", "no_such_notebook"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and "--full needs --out" in done.stderr
 

@@ -37,14 +37,7 @@ def last_box(answer: Answer) -> str:
 def same_number(answer: Answer) -> str:
     TRAP.clear()
     trap = "__import__('sys').modules['checks.n01_verifier'].TRAP.append(1)"
-    cases = [
-        (trap, "14"),
-        ("6/4", "3/2"),
-        ("1.5", "3/2"),
-        ("14", "14"),
-        ("-2/6", "-1/3"),
-        ("13", "14"),
-    ]
+    cases = [("6/4", "3/2"), ("1.5", "3/2"), ("14", "14"), ("-2/6", "-1/3"), ("13", "14")]
     cases += [("0.333", "1/3"), ("0.3333333333333333", "1/3"), ("1/0", "3"), ("fourteen", "14")]
     cases += [("", "0"), (trap, "14")]
     with contextlib.suppress(NotYet):  # what else is wrong is said below
