@@ -118,6 +118,7 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
     torch.set_num_threads(1)
     sets = test_sets(options)
     scored = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
+    validation = puzzles("validation", options.problems, FULL_SEED)
     with (
         Path(f"{folder}.screen.txt").open("a") as screen,
         contextlib.redirect_stdout(screen),
@@ -125,10 +126,14 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
     ):
         if cell == BASE:
             base = load_policy(str(BUNDLED_BASE))
-            return {"cell": asdict(cell)} | {
+            counts = {
                 name: right_answers(base, some, SECOND_SEED, options.samples, adapter_on=False)
                 for name, some in scored.items()
             }
+            counts["validation"] = right_answers(
+                base, validation, SECOND_SEED, VALIDATION_SAMPLES, adapter_on=False
+            )
+            return {"cell": asdict(cell), **counts}
         run = trained(cell, folder, options)
         began = time.perf_counter()
         seed = CELL_SEED + cell.seed
@@ -137,8 +142,7 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
             for name, some in scored.items()
         }
         if cell.seed == 0:  # what chooses the weights and the defaults
-            some = puzzles("validation", options.problems, FULL_SEED)
-            counts["validation"] = right_answers(run.policy, some, seed, VALIDATION_SAMPLES)
+            counts["validation"] = right_answers(run.policy, validation, seed, VALIDATION_SAMPLES)
         seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     last = {
