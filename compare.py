@@ -84,7 +84,7 @@ class Options:
 # ---------------------------------------------------------------- the puzzles, and what the base missed
 
 
-def test_sets(options: Options) -> dict[str, list[Problem]]:
+def puzzle_sets(options: Options) -> dict[str, list[Problem]]:
     """{"test": Full, "pool": what Hard is chosen from}; no puzzle is in both."""
     full = puzzles("test", options.problems, FULL_SEED)
     pool = puzzles("test", options.pool, POOL_SEED)
@@ -116,7 +116,7 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
     hard: indices of the pool.
     """
     torch.set_num_threads(1)
-    sets = test_sets(options)
+    sets = puzzle_sets(options)
     scored = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
     validation = puzzles("validation", options.problems, FULL_SEED)
     with (
@@ -229,7 +229,7 @@ def run_all(options: Options, results: dict) -> None:
     folder = options.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     if not results["missed"]:
-        sets = test_sets(options)
+        sets = puzzle_sets(options)
         results["missed"] = {name: missed_by_base(some, options) for name, some in sets.items()}
         save(results, options)
     hard = results["missed"]["pool"]

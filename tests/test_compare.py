@@ -123,7 +123,7 @@ def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
 def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
     """Rounds: 16 samples of all problems, 16 more of the unsolved, then 32: 64 in all, or a hit."""
     options = compare.completed(compare.Options(problems=4, pool=9, samples=64))
-    sets, asked = compare.test_sets(options), []
+    sets, asked = compare.puzzle_sets(options), []
     assert len(sets["test"]) == 4 and not set(sets["test"]) & set(sets["pool"])
 
     def fake(policy, problems, seed, samples, adapter_on):
