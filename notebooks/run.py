@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellControlSignal, DeadKernelError
 
 HERE = Path(__file__).resolve().parent
 CELL_SECONDS = 1800  # one cell may take so long, at most
@@ -46,7 +46,7 @@ def set_fast(notebook: nbformat.NotebookNode, fast: bool) -> None:
 
 
 def execute(path: Path, fast: bool = True) -> nbformat.NotebookNode:
-    """A notebook, run top to bottom in its own folder by a new kernel. Raises CellExecutionError."""
+    """A notebook, run top to bottom in its own folder by a new kernel. Raises CellControlSignal."""
     notebook = read(path)
     set_fast(notebook, fast)
     client = NotebookClient(
@@ -72,17 +72,23 @@ def main() -> int:
         "--out", type=Path, help="folder to write to; none: the notebooks themselves"
     )
     args = parser.parse_args()
-    if args.full and args.out is None:
+    out = (args.out or HERE).resolve()
+    if args.full and out == HERE:
         parser.error("--full needs --out: the saved outputs are those of the fast setting")
-    paths = [HERE / f"{name}.ipynb" for name in args.names] or sorted(HERE.glob("*.ipynb"))
-    out = args.out or HERE
+    known = {path.stem: path for path in sorted(HERE.glob("*.ipynb"))}
+    if unknown := [name for name in args.names if Path(name).stem not in known]:
+        parser.error(f"no notebook is called {unknown[0]!r}; there are {', '.join(known)}")
+    paths = [known[Path(name).stem] for name in args.names] or list(known.values())
     out.mkdir(parents=True, exist_ok=True)
     failed, began = 0, time.perf_counter()
     for path in paths:
         start = time.perf_counter()
         try:
             notebook = execute(path, fast=not args.full)
-        except (CellExecutionError, FileNotFoundError) as error:
+        except (
+            CellControlSignal,
+            DeadKernelError,
+        ) as error:  # a cell that raises, hangs, or ends all
             print(f"{path.name}: {error}", file=sys.stderr)
             failed += 1
             continue

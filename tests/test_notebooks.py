@@ -70,6 +70,13 @@ def solution(cell):
     )[1]
 
 
+def same_number(one, two):
+    """Equal as printed: to 2% or one unit of the last digit; 8e-08 and 2e-07 are both only rounding."""
+    last = 1e-3 if "e" in two else 10.0 ** -len(two.partition(".")[2])
+    values = (float(x.replace("−", "-")) for x in (one, two))
+    return next(values) == pytest.approx(next(values), rel=0.02, abs=1.01 * last)
+
+
 ALL_CELLS = {number: parts for path in PATHS.values() for number, parts in exercises(path).items()}
 
 
@@ -92,8 +99,7 @@ def test_a_notebook_runs_and_says_what_is_saved_in_it(name):
         says, said = printed(new), printed(old)
         assert NUMBER.sub("#", says) == NUMBER.sub("#", said), source(new)
         for one, two in zip(NUMBER.findall(says), NUMBER.findall(said), strict=True):
-            one, two = (float(x.replace("−", "-")) for x in (one, two))
-            assert one == pytest.approx(two, rel=0.02, abs=0.011), (source(new), one, two)
+            assert same_number(one, two), (source(new), one, two)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -174,6 +180,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, code, says):
 
 def test_the_examples_in_the_checks_are_right():
     assert doctest.testmod(checks).failed == 0
+    assert doctest.testmod(grade).failed == 0
 
 
 def test_every_exercise_has_wrong_answers_to_be_told_apart():
@@ -195,36 +202,85 @@ def filled(name, changes):
     return json.dumps(notebook)
 
 
+def graded(folder, *flags):
+    """What `grade.py` says of a folder: its finished process, and the table's lines by file."""
+    command = [sys.executable, NOTEBOOKS / "grade.py", folder, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    return done, {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+
+
 def test_a_folder_of_submissions_is_graded(tmp_path):
     solutions = {n: solution(parts[2]) for n, parts in exercises(PATHS["03_kl"]).items()}
-    some = {"03.2": "my_price = None", "03.3": "import os; os._exit(3)"}
+    cut = json.loads(filled("03_kl", solutions))
+    cut["cells"] = [c for c in cut["cells"] if "Exercise 03.2\n" not in source(c)]
     handed_in = {
         "anna.ipynb": filled("03_kl", solutions),
         "ben/03 (copy).ipynb": filled("03_kl", {}),
         "carl.ipynb": filled("03_kl", {"03.3": solutions["03.3"], "03.2": "my_price = 1/0"}),
-        "dora.ipynb": filled("03_kl", solutions | {"03.5": "while True: pass"}),
-        "ed.ipynb": filled("03_kl", some),
+        "cut.ipynb": json.dumps(cut),
         "notes.ipynb": "not a notebook",
-        "other.ipynb": json.dumps({"cells": []}),
+        "empty.ipynb": json.dumps({"cells": []}),
+        "broken.ipynb": json.dumps({"cells": [{"cell_type": "code", "source": [], "metadata": 0}]}),
     }
     for name, text in handed_in.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    command = [sys.executable, NOTEBOOKS / "grade.py", tmp_path, "--why", "--seconds", "30"]
-    command += ["--csv", tmp_path / "marks.csv"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done, lines = graded(tmp_path, "--why", "--csv", tmp_path / "marks.csv")
     assert done.returncode == 0, done.stderr
-    lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
     assert lines["anna.ipynb"].endswith("5 of 5")
     assert lines["ben/03 (copy).ipynb"].endswith("0 of 5")
     assert lines["carl.ipynb"].endswith("1 of 5")
     assert "carl.ipynb 03.2: the cell stops with ZeroDivisionError" in done.stdout
-    assert lines["dora.ipynb"].endswith("4 of 5")
-    assert "dora.ipynb 03.5: took longer than the 30 s" in done.stdout
-    assert lines["ed.ipynb"].endswith("0 of 5")
-    assert "ed.ipynb 03.3: ended the process (status 3)" in done.stdout
-    assert "notes.ipynb" in done.stderr and "other.ipynb" in done.stderr
-    assert len((tmp_path / "marks.csv").read_text().splitlines()) == 1 + 5 * 5
+    assert lines["cut.ipynb"].endswith("4 of 5")
+    assert "cut.ipynb 03.2: no cell begins with `# Exercise 03.2`" in done.stdout
+    for name in ("notes.ipynb", "empty.ipynb", "broken.ipynb"):
+        assert name in done.stderr
+    assert len((tmp_path / "marks.csv").read_text().splitlines()) == 1 + 4 * 5
+
+
+HOSTILE = {
+    "while True: pass": "took longer than the 40 s",
+    "import os; os._exit(3)": "ended the process (status 3)",
+    "raise SystemExit": "the cell stops with SystemExit",
+    "my_k3 = lambda a, b: exit()": "the cell stops with SystemExit",
+    "my_k3 = lambda a, b: helper(a, b)": "all that it needs has to stand in the exercise's own cell",
+    "my_k3 = input()": "the cell stops with EOFError",
+    "x = [bytearray(10**9) for _ in range(9)]": "the cell stops with MemoryError",
+    "raise ValueError('long ' * 10**6)": "long long ...",
+    "print('x' * 10**9)\nimport sys; sys.__stdout__.write('x' * 10**8)": "does not define my_k3",
+    "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)'])"
+    "\nmy_k3 = 0": "my_k3 has to be a function",
+}
+
+
+def test_one_cell_spoils_no_other(tmp_path):
+    solutions = {n: solution(parts[2]) for n, parts in exercises(PATHS["03_kl"]).items()}
+    for i, code in enumerate(HOSTILE):
+        text = filled("03_kl", solutions | {"03.3": code})
+        (tmp_path / f"eve{i}.ipynb").write_text(text, encoding="utf-8")
+    done, lines = graded(tmp_path, "--why", "--seconds", "40")
+    for i, says in enumerate(HOSTILE.values()):
+        assert lines[f"eve{i}.ipynb"].endswith("4 of 5"), done.stdout + done.stderr
+        (why,) = (x for x in done.stdout.splitlines() if x.startswith(f"eve{i}.ipynb 03.3: "))
+        assert says in why and len(why) < 400
+
+
+def test_exercises_of_several_notebooks_in_one_file():
+    cells = {n: solution(ALL_CELLS[n][2]) for n in ("03.3", "04.1", "05.2", "06.2")}
+    assert all(passed for passed, _ in grade.grade_cells(cells).values())
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ([], "no notebook of the course lies in"),
+        (["--seconds", "0"], "--seconds 0: at least 1 is needed"),
+        (["--csv", "no_such_folder/marks.csv"], "there is no folder"),
+    ],
+)
+def test_the_grader_says_what_it_needs(flags, says, tmp_path):
+    done, _ = graded(tmp_path, *flags)
+    assert done.returncode == 2 and says in done.stderr
 
 
 # ---------------------------------------------------------------- links, files, commands
@@ -279,10 +335,18 @@ def test_colab_opens_the_repository_that_the_first_cell_fetches():
     assert badge == (fetched, "notebooks/06_qwen_on_your_gpu.ipynb")
 
 
-def test_the_runner_refuses_to_overwrite_the_fast_outputs(tmp_path):
-    command = [sys.executable, NOTEBOOKS / "run.py", "--full", "no_such_notebook"]
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--full", "03_kl"], "--full needs --out"),
+        (["--full", "--out", NOTEBOOKS, "03_kl"], "--full needs --out"),
+        (["no_such_notebook"], "no notebook is called 'no_such_notebook'; there are 01_verifier"),
+    ],
+)
+def test_the_runner_refuses_to_overwrite_the_fast_outputs(arguments, says, tmp_path):
+    command = [sys.executable, NOTEBOOKS / "run.py", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2 and "--full needs --out" in done.stderr
+    assert done.returncode == 2 and says in done.stderr
 
 
 def test_full_is_one_variable(tmp_path):

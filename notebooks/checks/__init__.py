@@ -70,11 +70,15 @@ def load(number: str) -> Exercise:
     return EXERCISES[number]
 
 
+def exercises_of(notebook: str) -> list[str]:
+    """The numbers of a notebook's exercises: `exercises_of("03")`."""
+    importlib.import_module(f"checks.{MODULES[notebook]}")
+    return sorted(number for number in EXERCISES if number.startswith(notebook))
+
+
 def all_exercises() -> dict[str, Exercise]:
     """Every exercise by number."""
-    for module in MODULES.values():
-        importlib.import_module(f"checks.{module}")
-    return dict(sorted(EXERCISES.items()))
+    return {number: load(number) for notebook in MODULES for number in exercises_of(notebook)}
 
 
 # ---------------------------------------------------------------- the student's answer
