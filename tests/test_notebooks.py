@@ -71,8 +71,9 @@ def solution(cell):
 
 
 def same_number(one, two):
-    """Equal as printed: to 2% or one unit of the last digit; 8e-08 and 2e-07 are both only rounding."""
-    last = 1e-3 if "e" in two else 10.0 ** -len(two.partition(".")[2])
+    """Equal to 2% or one unit of the last decimal; 8e-08 and 2e-07 are both only rounding."""
+    decimals = len(two.partition(".")[2])
+    last = 1e-3 if "e" in two else 10.0**-decimals if decimals else 0.0
     values = (float(x.replace("−", "-")) for x in (one, two))
     return next(values) == pytest.approx(next(values), rel=0.02, abs=1.01 * last)
 

@@ -91,7 +91,7 @@ def work(answer: Answer) -> str:
         truth = (P * G * sum(L + t for t in range(T)), P * G * (L + T - 1), P * L + P * G * (T - 1))
         got = answer(P, G, L, T)
         answer.need(
-            isinstance(got, tuple) and len(got) == 3, "my_places has to give back three numbers"
+            isinstance(got, (tuple, list)) and len(got) == 3, "my_places has to give back three numbers"
         )
         for name, one, right in zip(names, got, truth, strict=True):
             more = P * G * (L + T) if name == names[0] else P * G

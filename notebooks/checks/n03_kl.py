@@ -25,7 +25,7 @@ def both_kls(answer: Answer) -> str:
     truth = exact_forward_kl(logp, ref), exact_reverse_kl(logp, ref)
     result = answer(logp, ref)
     answer.need(
-        isinstance(result, tuple) and len(result) == 2,
+        isinstance(result, (tuple, list)) and len(result) == 2,
         "my_kls has to give back two things, forward and reverse",
     )
     parts = [
