@@ -198,6 +198,9 @@ def judge(number: str, value) -> Outcome:
         return Outcome(True, exercise.check(Answer(exercise.name, value)))
     except NotYet as sentence:
         return Outcome(False, str(sentence))
+    except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}"
+        return Outcome(False, f"the check cannot make sense of {exercise.name} ({what})")
 
 
 def check(number: str, value) -> None:

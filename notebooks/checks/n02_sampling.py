@@ -40,7 +40,7 @@ def log_probs(answer: Answer) -> str:
 @exercise("02.2", "my_draw")
 def drawing(answer: Answer) -> str:
     logp = torch.tensor([[0.5, 0.2, 0.3]] * 4, dtype=torch.float64).log()
-    noise = torch.tensor([0.1, 0.6, 0.95, 0.5], dtype=torch.float64)
+    noise = torch.tensor([0.4, 0.6, 0.95, 0.5], dtype=torch.float64)
     got, truth = answer.tensor(logp, noise, shape=(4,)), [0, 1, 2, 1]
     listed = [int(x) for x in got]
     answer.need(
@@ -54,7 +54,7 @@ def drawing(answer: Answer) -> str:
     )
     answer.need(
         listed == truth,
-        f"for the probabilities 0.5, 0.2, 0.3 and the noise 0.1, 0.6, 0.95, 0.5 it draws {listed}, and "
+        f"for the probabilities 0.5, 0.2, 0.3 and the noise 0.4, 0.6, 0.95, 0.5 it draws {listed}, and "
         f"{truth} is right. Is the cumulative sum taken of probabilities, not of their logs?",
     )
     return "right. The same noise always draws the same token."
@@ -91,7 +91,8 @@ def work(answer: Answer) -> str:
         truth = (P * G * sum(L + t for t in range(T)), P * G * (L + T - 1), P * L + P * G * (T - 1))
         got = answer(P, G, L, T)
         answer.need(
-            isinstance(got, (tuple, list)) and len(got) == 3, "my_places has to give back three numbers"
+            isinstance(got, (tuple, list)) and len(got) == 3,
+            "my_places has to give back three numbers",
         )
         for name, one, right in zip(names, got, truth, strict=True):
             more = P * G * (L + T) if name == names[0] else P * G
