@@ -350,7 +350,7 @@ WRONG = [
     ("04.4", "my_loss = lambda g, kl, h, m, a, b: -(g * m).sum()", "is right"),
     ("04.5", "my_logit_gradient = lambda pi, t, y, A, a: a * (pi - t)", "the reward's part is not"),
     ("05.1", "my_pass_at_k = lambda n, c, k: c / n", "is right"),
-    ("05.2", "my_difference = lambda a, b: bootstrap(a)", "the mean is"),
+    ("05.2", "my_difference = lambda a, b: bootstrap(a)", "the mean is 0."),
     (
         "05.2",
         "def my_difference(a, b):\n    m, s = (a - b).mean(), (a - b).std()\n"
