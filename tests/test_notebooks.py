@@ -240,15 +240,15 @@ def test_a_folder_of_submissions_is_graded(tmp_path):
 
 
 HOSTILE = {
-    "while True: pass": "took longer than the 40 s",
+    "while True: pass": "took longer than the 30 s",
     "import os; os._exit(3)": "ended the process (status 3)",
     "raise SystemExit": "the cell stops with SystemExit",
     "my_k3 = lambda a, b: exit()": "the cell stops with SystemExit",
     "my_k3 = lambda a, b: helper(a, b)": "all that it needs has to stand in the exercise's own cell",
     "my_k3 = input()": "the cell stops with EOFError",
     "x = [bytearray(10**9) for _ in range(9)]": "the cell stops with MemoryError",
-    "raise ValueError('long ' * 10**6)": "long long ...",
-    "print('x' * 10**9)\nimport sys; sys.__stdout__.write('x' * 10**8)": "does not define my_k3",
+    "raise ValueError('long ' * 10**6)": "long long ",
+    "print('x' * 10**8)\nimport sys; sys.__stdout__.write('x' * 10**8)": "does not define my_k3",
     "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)'])"
     "\nmy_k3 = 0": "my_k3 has to be a function",
 }
@@ -259,7 +259,7 @@ def test_one_cell_spoils_no_other(tmp_path):
     for i, code in enumerate(HOSTILE):
         text = filled("03_kl", solutions | {"03.3": code})
         (tmp_path / f"eve{i}.ipynb").write_text(text, encoding="utf-8")
-    done, lines = graded(tmp_path, "--why", "--seconds", "40")
+    done, lines = graded(tmp_path, "--why", "--seconds", "30")
     for i, says in enumerate(HOSTILE.values()):
         assert lines[f"eve{i}.ipynb"].endswith("4 of 5"), done.stdout + done.stderr
         (why,) = (x for x in done.stdout.splitlines() if x.startswith(f"eve{i}.ipynb 03.3: "))
