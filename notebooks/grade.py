@@ -108,6 +108,9 @@ def grade_cell(number: str, source: str, namespace: dict) -> tuple[bool, str]:
     """Run one exercise's cell and judge what it defines."""
     name = load(number).name
     namespace.pop(name, None)
+    source = re.sub(
+        r"^[%!]", "# ", source, flags=re.M
+    )  # %timeit and !ls are Jupyter's, not Python's
     try:
         exec(compile(source, f"<exercise {number}>", "exec"), namespace)
         if name not in namespace:
@@ -244,7 +247,8 @@ def main() -> int:
         grade_cells(json.loads(args.one.read_text()), args.result)
         return 0
     if args.folder is None or not args.folder.is_dir():
-        parser.error(f"{args.folder} is no folder: give the one with the notebooks handed in")
+        what = f"{args.folder} is no folder" if args.folder else "no folder is named"
+        parser.error(f"{what}: give the one with the notebooks handed in")
     if args.seconds < 1:
         parser.error(f"--seconds {args.seconds}: at least 1 is needed, the default is {SECONDS}")
     if args.csv and not args.csv.resolve().parent.is_dir():

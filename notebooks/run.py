@@ -75,6 +75,8 @@ def main() -> int:
     out = (args.out or HERE).resolve()
     if args.full and out == HERE:
         parser.error("--full needs --out: the saved outputs are those of the fast setting")
+    if out.exists() and not out.is_dir():
+        parser.error(f"--out {out} is a file, and a folder is needed")
     known = {path.stem: path for path in sorted(HERE.glob("*.ipynb"))}
     if unknown := [name for name in args.names if Path(name).stem not in known]:
         parser.error(f"no notebook is called {unknown[0]!r}; there are {', '.join(known)}")

@@ -267,8 +267,9 @@ def test_one_cell_spoils_no_other(tmp_path):
         assert says in why and len(why) < 400
 
 
-def test_exercises_of_several_notebooks_in_one_file():
+def test_exercises_of_several_notebooks_in_one_file_with_magics():
     cells = {n: solution(ALL_CELLS[n][2]) for n in ("03.3", "04.1", "05.2", "06.2")}
+    cells["04.1"] += "\n%timeit 1\n!ls\n"
     assert all(passed for passed, _ in grade.grade_cells(cells).values())
 
 
@@ -342,6 +343,7 @@ def test_colab_opens_the_repository_that_the_first_cell_fetches():
     [
         (["--full", "03_kl"], "--full needs --out"),
         (["--full", "--out", NOTEBOOKS, "03_kl"], "--full needs --out"),
+        (["--out", NOTEBOOKS / "run.py", "03_kl"], "is a file, and a folder is needed"),
         (["no_such_notebook"], "no notebook is called 'no_such_notebook'; there are 01_verifier"),
     ],
 )
