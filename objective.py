@@ -294,9 +294,27 @@ def token_shares(
     then the completions [paper]. `completions` is B, that of the whole step and not of this
     micro-batch: so shares do not depend on how a step is cut up.
     """
-    surrogate, clipped = clipped_surrogate(terms.logp, logp_old, advantage[:, None], clip_eps)
-    objective = surrogate - alpha * terms.kl + beta * terms.entropy  # (b, T)
+    objective, clipped = token_objective(
+        terms, logp_old, advantage[:, None], alpha=alpha, beta=beta, clip_eps=clip_eps
+    )
     return -objective * completion_weights(mask, completions), clipped & mask.bool()
+
+
+def token_objective(
+    terms: TokenTerms,
+    logp_old: Tensor,
+    advantage: Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    clip_eps: float,
+) -> tuple[Tensor, Tensor]:
+    """g - alpha * KL + beta * H of each token [paper], and where the clip took hold.
+
+    terms, logp_old (b, T); advantage (b, 1), or (b, T) if tokens differ in it -> two of (b, T).
+    """
+    surrogate, clipped = clipped_surrogate(terms.logp, logp_old, advantage, clip_eps)
+    return surrogate - alpha * terms.kl + beta * terms.entropy, clipped
 
 
 def completion_weights(mask: Tensor, completions: int) -> Tensor:
