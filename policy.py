@@ -115,11 +115,29 @@ def load_policy(
     CPU) or "none". The new adapter's matrix B is zero, so that the policy starts as the reference.
     Raises ValueError, naming the flag, if the model or the adapter cannot be read.
     """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    base, tokenizer = load_base(model, quant, device)
+    switch_off_dropout(base)
+    if adapter is None:
+        peft_model = with_new_lora(base, lora_r, lora_alpha, seed)
+    else:
+        peft_model = with_saved_lora(base, adapter, model)
+    # Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
+    # keeps bitsandbytes from packing 4-bit weights into a form without gradients.
+    peft_model.train()
+    return Policy(peft_model, tokenizer, quant, checkpoint_layers)
+
+
+def load_base(model: str, quant: str, device_map: str | None = None) -> tuple[nn.Module, object]:
+    """The frozen base and its tokenizer. device_map None: where the trainer puts it.
+
+    Raises ValueError, naming the flag, if the model cannot be read.
+    """
     quiet_libraries()
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    options: dict = {"dtype": compute_dtype(device), "device_map": device}
+    options: dict = {"dtype": compute_dtype(device), "device_map": device_map}
     if quant == "nf4":
         options["quantization_config"] = nf4_config(options["dtype"])
     try:
@@ -130,15 +148,7 @@ def load_policy(
             f"the model {model!r} could not be loaded: give --model a folder that holds one, or a "
             f"Hugging Face id that can be reached from here ({str(error).splitlines()[0]})"
         ) from error
-    switch_off_dropout(base)
-    if adapter is None:
-        peft_model = with_new_lora(base, lora_r, lora_alpha, seed)
-    else:
-        peft_model = with_saved_lora(base, adapter, model)
-    # Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
-    # keeps bitsandbytes from packing 4-bit weights into a form without gradients.
-    peft_model.train()
-    return Policy(peft_model, tokenizer, quant, checkpoint_layers)
+    return base, tokenizer
 
 
 def switch_off_dropout(model: nn.Module) -> None:
@@ -152,13 +162,18 @@ def switch_off_dropout(model: nn.Module) -> None:
 
 def with_new_lora(base: nn.Module, lora_r: int, lora_alpha: int, seed: int) -> nn.Module:
     """LoRA on all linear layers but the head, in float32 also over 16-bit and 4-bit weights."""
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     torch.manual_seed(seed)  # LoRA's matrix A is random
-    lora = LoraConfig(
+    return get_peft_model(base, lora_config(lora_r, lora_alpha))
+
+
+def lora_config(lora_r: int, lora_alpha: int):
+    from peft import LoraConfig
+
+    return LoraConfig(
         r=lora_r, lora_alpha=lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return get_peft_model(base, lora)
 
 
 def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Module:

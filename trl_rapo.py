@@ -1,0 +1,628 @@
+"""RAPO inside TRL's GRPOTrainer, for when one GPU is not enough; a command of its own.
+
+    python trl_rapo.py --steps 50
+    accelerate launch --config_file scale/ddp.yaml trl_rapo.py --data gsm8k
+
+`step.py` is this project's loop, for one device. Here the loop, the sampling and the engines (accelerate
+with DDP, FSDP2 or ZeRO-2, vLLM) are TRL's, and the objective is ours:
+
+    TRL                                        here
+    rewards of all processes        ->         A_i and phi_i, by group           objective.py
+    a micro-batch of completions    ->         log pi, H, KL of each token       policy.terms_in_chunks
+                                               g - alpha KL + beta H             objective.token_objective
+    masks, accumulation, loss_type  ->         what each token weighs in -J
+
+The reference is the same model with the adapter off, or TRL's reference model where there is no adapter.
+alpha and beta of the paper are TRL's `beta` and `entropy_coef`: a config keeps TRL's names.
+
+Needs `pip install -r requirements-scale.txt`; importing this room does not. How it all scales, and what
+of it was run: docs/scaling.md. All of this is ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from torch import Tensor, nn
+
+from objective import (
+    ARMS,
+    TokenTerms,
+    completion_weights,
+    group_advantages,
+    kl_form,
+    phi_of_reward,
+    token_objective,
+)
+from policy import (
+    Policy,
+    compute_dtype,
+    load_base,
+    lora_config,
+    terms_in_chunks,
+    to_rows,
+    with_saved_lora,
+)
+from problem_sets import load_problems
+from problems import render_prompt
+from settings import ARM_DEFAULTS, Settings, flag, resolve, save_config
+from verifier import verify
+
+try:
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    absent = None
+except ImportError as error:
+    GRPOConfig = GRPOTrainer = TrainerCallback = object
+    absent = error
+
+
+def need_trl() -> None:
+    """Raise ImportError, saying what to install, if there is no TRL here."""
+    if absent is not None:
+        raise ImportError(
+            f"trl_rapo needs TRL ({absent}): pip install -r requirements-scale.txt; on one device "
+            "python rapo_mini.py does without"
+        ) from absent
+
+
+# ---------------------------------------------------------------- the options
+
+# An option of GRPOConfig, the values that it may have here, and why no others.
+FIXED = {
+    "importance_sampling_level": (("token",), "the objective's rho is a ratio of tokens"),
+    "delta": ((None,), "the objective clips rho at 1 - epsilon and 1 + epsilon only"),
+    "scale_rewards": (("group",), "A is divided by its group's standard deviation"),
+    "multi_objective_aggregation": (("sum_then_normalize",), "A and phi need one reward r"),
+    "top_entropy_quantile": ((1.0,), "every sampled token carries loss"),
+    "use_adaptive_entropy": ((False,), "the weight of H is a constant, entropy_coef"),
+    "off_policy_mask_threshold": ((None,), "every completion carries loss"),
+    "use_bias_correction_kl": (
+        (False,),
+        "rho * k3 has the gradient of the reverse KL: that is arm='reverse-kl'",
+    ),
+    "sync_ref_model": ((False,), "pi_ref is the frozen base"),
+    "router_aux_loss_coef": ((None, 0.0), "the objective has no load-balancing term"),
+    "top_p": ((1.0,), "log pi_old must be that of the distribution that was sampled from"),
+    "top_k": ((0,), "log pi_old must be that of the distribution that was sampled from"),
+    "min_p": ((None,), "log pi_old must be that of the distribution that was sampled from"),
+    "repetition_penalty": ((1.0,), "log pi_old must be that of the distribution sampled from"),
+    "vllm_structured_outputs_regex": ((None,), "completions are drawn from pi_old, unconstrained"),
+    "loss_type": (
+        ("grpo", "dapo", "bnpo", "dr_grpo"),
+        "grpo is the objective's own mean, the other three weigh tokens by number; the rest of TRL's "
+        "are other objectives",
+    ),
+}
+HARMLESS = {
+    "eos_token_id",
+    "seed",
+    "stop",
+    "stop_strings",
+    "stop_token_ids",
+}  # in generation_kwargs
+
+
+@dataclass
+class RAPOConfig(GRPOConfig):
+    """TRL's GRPOConfig with the choices of RAPO; what is left at None is the arm's own.
+
+    Raises ValueError for an option that has no meaning for the objective, ImportError without TRL.
+    """
+
+    arm: str = field(
+        default="rapo",
+        metadata={"help": "rapo: reweighted forward KL; grpo: k3; reverse-kl: exact; no-kl."},
+    )
+    kl_form: str = field(
+        default="auto",
+        metadata={
+            "help": "KL over the vocabulary (exact) or at the token (sampled). auto: the arm's."
+        },
+    )
+    beta: float | None = field(
+        default=None, metadata={"help": "Weight of the KL, the paper's alpha. None: the arm's own."}
+    )
+    entropy_coef: float | None = field(
+        default=None,
+        metadata={"help": "Weight of the entropy, the paper's beta. None: the arm's own."},
+    )
+    phi_min: float | None = field(
+        default=None,
+        metadata={"help": "Power of the reference where the reward is 0. None: the arm's own."},
+    )
+    phi_from: str = field(
+        default="completion",
+        metadata={"help": "phi follows the completion's reward or the group's."},
+    )
+    chunk_tokens: int = field(
+        default=64, metadata={"help": "Tokens whose logits exist at once; changes memory only."}
+    )
+    loss_type: str = field(
+        default="grpo",
+        metadata={"help": "grpo: mean over tokens, then completions [paper]; dapo, bnpo, dr_grpo."},
+    )
+    use_bias_correction_kl: bool = field(default=False, metadata={"help": "Must be False."})
+    disable_dropout: bool = field(
+        default=True, metadata={"help": "With dropout, scoring would not repeat what sampling did."}
+    )
+
+    def __post_init__(self):
+        need_trl()
+        self.kl_form = kl_form(self.arm, self.kl_form)
+        own = ARM_DEFAULTS[self.arm]
+        self.beta = own["alpha"] if self.beta is None else self.beta
+        self.entropy_coef = own["beta"] if self.entropy_coef is None else self.entropy_coef
+        self.phi_min = own["phi_min"] if self.phi_min is None else self.phi_min
+        super().__post_init__()
+        check(self)
+
+
+def check(config: RAPOConfig) -> None:
+    """Raise ValueError for the first option that has no meaning for the objective."""
+    for name, (allowed, why) in FIXED.items():
+        if (value := getattr(config, name)) not in allowed:
+            need = " or ".join(f"{name}={v!r}" for v in allowed)
+            raise ValueError(f"{name}={value!r} has no meaning for RAPO: {why}. Give {need}")
+    if config.epsilon_high not in (None, config.epsilon):
+        raise ValueError(
+            f"epsilon_high={config.epsilon_high} has no meaning for RAPO: rho is clipped to "
+            f"1 -/+ epsilon. Give epsilon alone, now {config.epsilon}"
+        )
+    if extra := sorted(set(config.generation_kwargs or {}) - HARMLESS):
+        raise ValueError(
+            f"generation_kwargs {', '.join(extra)} may change the distribution that is sampled from, "
+            f"which log pi_old would not know. Allowed: {', '.join(sorted(HARMLESS))}"
+        )
+    if not 0 <= config.phi_min <= 1 or (config.phi_min != 1 and not ARMS[config.arm].reweighted):
+        raise ValueError(
+            f"phi_min={config.phi_min} must lie between 0 and 1, and has a meaning for arm='rapo' only"
+        )
+    if config.phi_from not in ("completion", "group"):
+        raise ValueError(f"phi_from={config.phi_from!r} must be 'completion' or 'group'")
+    if config.beta and config.kl_form == "none":
+        raise ValueError(f"beta={config.beta} has no meaning for arm='no-kl': it has no KL")
+    if min(config.beta, config.entropy_coef) < 0 or config.chunk_tokens < 1:
+        raise ValueError(
+            f"beta={config.beta} and entropy_coef={config.entropy_coef} must be at least 0, "
+            f"chunk_tokens={config.chunk_tokens} at least 1"
+        )
+
+
+# ---------------------------------------------------------------- reward, advantage, phi
+
+
+def verifier_reward(completions: list, answer: list[str], **_columns) -> list[float]:
+    """r of each completion, as TRL calls a reward function; `answer` is the data's column of golds.
+
+    >>> verifier_reward(["So it is \\\\boxed{14}.", "perhaps 14"], answer=["14", "14"])
+    [1.0, 0.0]
+    """
+    texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
+    return [verify(text, gold).reward for text, gold in zip(texts, answer, strict=True)]
+
+
+def total_reward(per_function: Tensor, weights: Tensor) -> Tensor:
+    """The reward r of each completion: the weighted sum over reward functions [TRL].
+
+    per_function (B, functions), nan where a function did not grade; weights (functions,) -> (B,).
+    Raises ValueError for a completion that no function graded.
+    """
+    if (lost := per_function.isnan().all(dim=1)).any():
+        raise ValueError(
+            f"{int(lost.sum())} of {len(lost)} completions have no reward: each needs one, since phi "
+            "follows it. Let a reward function return 0.0 in the place of None"
+        )
+    return (per_function * weights.to(per_function.device)).nansum(dim=1)
+
+
+def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tensor]:
+    """A and phi of each completion: reward (P, G) of all processes -> two of (B,).
+
+    Raises ValueError for a reward outside [0, 1], where phi is not defined.
+    """
+    advantage = group_advantages(reward).flatten()  # (B,)
+    if ARMS[config.arm].reweighted and not ((reward >= 0) & (reward <= 1)).all():
+        raise ValueError(
+            f"rewards from {float(reward.min()):g} to {float(reward.max()):g}: phi is defined for "
+            "rewards between 0 and 1. Change reward_weights, or the arm"
+        )
+    if config.phi_from == "group":
+        reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
+    return advantage, phi_of_reward(reward, config.phi_min).flatten()
+
+
+# ---------------------------------------------------------------- scoring
+
+
+def add_scoring(model: nn.Module) -> None:
+    """Teach a causal language model `model(..., score=f)`: f(last hidden states, head), not logits.
+
+    So the whole score happens inside the model's own forward pass, where DDP counts gradients and FSDP
+    has gathered the weights.
+    """
+    forward = model.forward
+
+    @functools.wraps(type(model).forward)  # `generate` checks its options against the signature
+    def scoring(self, *args, score=None, labels=None, **options):
+        if score is None:
+            return forward(*args, labels=labels, **options)
+        body = self.base_model  # the transformer without its head
+        hidden = body(
+            *args, **(options | {"use_cache": False})
+        ).last_hidden_state  # (b, L+T, hidden)
+        return score(hidden, self.get_output_embeddings())
+
+    model.forward = types.MethodType(scoring, model)
+
+
+class RAPOTrainer(GRPOTrainer):
+    """TRL's GRPOTrainer with the objective of `objective.py`; arguments as there, and a RAPOConfig.
+
+    Without `reward_funcs` the verifier rewards, and the data needs the columns prompt and answer.
+    Raises ValueError for a model that the objective cannot score, ImportError without TRL.
+    """
+
+    _tag_names = ("trl", "rapo")
+    _name = "RAPO"
+
+    def __init__(self, model, reward_funcs=None, args: RAPOConfig | None = None, **others):
+        need_trl()
+        if not isinstance(args, RAPOConfig):
+            raise ValueError(f"RAPOTrainer needs args=RAPOConfig(...), got {type(args).__name__}")
+        super().__init__(model, reward_funcs or verifier_reward, args, **others)
+        # TRL's own KL, of the sampled tokens alone, costs a pass and is not used: its weight is 0.
+        self.alpha, self.beta = self.beta, 0.0
+        self.kl_form = args.kl_form if self.alpha else "none"
+        self.has_adapter = hasattr(self.model, "peft_config")
+        check_model(self)
+        if self.has_adapter and "ref" in self.model.peft_config:
+            self.model.delete_adapter("ref")  # TRL's copy of a given adapter; pi_ref is the base
+        add_scoring(self.model.get_base_model() if self.has_adapter else self.model)
+        if self.ref_model is not None:
+            add_scoring(self.ref_model)
+        for parameter in self.model.parameters():
+            if parameter.requires_grad and self.has_adapter:
+                parameter.data = parameter.data.float()  # over 4 bits TRL makes it bfloat16, which
+                # has no place for a step of 1e-5 in a weight of 0.01
+
+    # -- the rollout: TRL's, with our weights
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        """TRL's rewards of all processes (B, functions), kept for `_generate_and_score_completions`."""
+        self.rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        return self.rewards
+
+    def _generate_and_score_completions(self, inputs: list) -> dict:
+        """TRL's batch of this process, with the objective's A and phi; each (B of this process,)."""
+        batch = super()._generate_and_score_completions(inputs)
+        group = self.num_generations if self.model.training else self.num_generations_eval
+        reward = total_reward(self.rewards, self.reward_weights).view(-1, group)  # (P, G)
+        advantage, phi = advantage_and_phi(reward, self.args)  # (B,) of all processes
+        shown = self._logs["advantages"]  # of log_completions
+        for _ in range(min(len(shown), len(advantage))):
+            shown.pop()
+        shown.extend(advantage.tolist())
+        first = self.accelerator.process_index * len(inputs)
+        mine = slice(first, first + len(inputs))
+        return batch | {"advantages": advantage[mine], "phi": phi[mine]}
+
+    # -- the loss
+
+    def _compute_loss(self, model: nn.Module, inputs: dict) -> Tensor:
+        """This micro-batch's part of -J, and its metrics."""
+        mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)  # (b, T)
+        terms = self.token_terms(model, inputs, mask)  # (b, T)
+        logp_old = inputs.get("old_per_token_logps", terms.logp.detach())  # (b, T)
+        # With vLLM, TRL weighs g by pi_trainer / pi_sampler, which is >= 0: the same as weighing A.
+        advantage = inputs["advantages"][:, None] * inputs.get("importance_sampling_ratio", 1)
+        objective, clipped = token_objective(
+            terms,
+            logp_old,
+            advantage,
+            alpha=self.alpha,
+            beta=self.entropy_coef,
+            clip_eps=self.epsilon_low,
+        )  # (b, T)
+        self.log_terms(terms, clipped, mask)
+        return -(objective * self.token_weights(inputs, mask)).sum()
+
+    def token_terms(self, model: nn.Module, inputs: dict, mask: Tensor) -> TokenTerms:
+        """The TokenTerms of TRL's batch, with gradients: fields of (b, T), 0 where mask is 0."""
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)  # (b, L + T)
+        seen = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)  # (b, L + T)
+        batch = {"input_ids": ids, "attention_mask": seen}
+        real = mask.bool()  # (b, T)
+        token = inputs["completion_ids"][real]  # (N,)
+        phi = inputs["phi"][:, None].expand_as(mask)[real]  # (N,)
+
+        def states(hidden: Tensor) -> Tensor:  # (b, L + T, hidden) -> (N, hidden)
+            return hidden[:, -mask.shape[1] - 1 : -1][real]  # one place before each token
+
+        def terms(hidden: Tensor, head: nn.Module) -> TokenTerms:
+            at = None if ref_state is None else (ref_head or head, ref_state)
+            flat, _ = terms_in_chunks(
+                (head, states(hidden)),
+                at,
+                token,
+                phi,
+                arm=self.args.arm,
+                form=self.kl_form,
+                temperature=self.temperature,
+                chunk_tokens=self.args.chunk_tokens,
+            )
+            return flat
+
+        ref_state = ref_head = None
+        with self.accelerator.autocast():
+            if self.kl_form != "none":
+                with self.reference() as reference:
+                    ref_state = reference(**batch, score=lambda hidden, _: states(hidden))
+            if self.ref_model is not None:
+                ref_head = self.ref_model.get_output_embeddings()
+            return to_rows(model(**batch, score=terms), real)
+
+    @contextlib.contextmanager
+    def reference(self) -> Iterator[nn.Module]:
+        """pi_ref, without gradients: the model with its adapter off, or TRL's reference model."""
+        with torch.no_grad(), contextlib.ExitStack() as stack:
+            if self.has_adapter:
+                stack.enter_context(self.accelerator.unwrap_model(self.model).disable_adapter())
+            yield self.model if self.has_adapter else self.ref_model
+
+    def token_weights(self, inputs: dict, mask: Tensor) -> Tensor:
+        """What each token weighs in the loss, by loss_type: mask (b, T) -> (b, T).
+
+        Summed over a step's micro-batches and averaged over processes, as accelerate averages
+        gradients, grpo's weights are the objective's, dapo's 1 / all tokens of the step. bnpo's
+        depend on how the step is cut up; dr_grpo's have no length in them.
+        """
+        training = self.model.training
+        pieces = self.current_gradient_accumulation_steps if training else 1
+        if self.loss_type == "grpo":
+            return completion_weights(mask, len(mask) * pieces)
+        if self.loss_type == "bnpo":
+            return mask / mask.sum().clamp_min(1) / pieces
+        if self.loss_type == "dr_grpo":
+            return mask / (len(mask) * pieces * self.max_completion_length)
+        tokens = inputs["num_items_in_batch"].clamp_min(1) / self.accelerator.num_processes
+        if training:  # counted over a rollout, which may be several steps
+            tokens = tokens * pieces / self.args.steps_per_generation
+        return mask / tokens
+
+    def log_terms(self, terms: TokenTerms, clipped: Tensor, mask: Tensor) -> None:
+        """Note KL, entropy (nats) and the clipped share, averaged as in the objective."""
+        weights = completion_weights(mask, len(mask))  # (b, T)
+        means = [(weights * x.detach()).sum() for x in (terms.kl, terms.entropy, clipped)]
+        kl, entropy, clip = self.accelerator.reduce(torch.stack(means), reduction="mean").tolist()
+        noted = self._metrics["train" if self.model.training else "eval"]
+        if self.kl_form != "none":
+            noted["kl"].append(kl)
+        noted["entropy"].append(entropy)
+        noted["clip_ratio/region_mean"].append(clip)
+
+
+def check_model(trainer: RAPOTrainer) -> None:
+    """Raise ValueError for a model or an engine that cannot be scored as the objective needs it."""
+    text = trainer.model.config.get_text_config()
+    scaled = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+    if found := [name for name in scaled if getattr(text, name, None) not in (None, 1.0)]:
+        raise ValueError(
+            f"{found[0]}={getattr(text, found[0])}: logits that are changed after the head are not "
+            "scored here. Take a model whose head ends it, such as Qwen2.5 or Llama"
+        )
+    if trainer._is_vlm or trainer.aux_loss_enabled:
+        kind = "images" if trainer._is_vlm else "mixture-of-experts"
+        raise ValueError(f"models with {kind} are not scored here: take a dense text model")
+    plugin = trainer.args.deepspeed_plugin
+    if plugin is not None and plugin.zero_stage == 3:
+        raise ValueError("ZeRO stage 3 takes the head apart: use scale/zero2.yaml or fsdp2.yaml")
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if trainer.ref_model is not None and sharded:
+        raise ValueError(
+            "a reference model beside the policy is not supported under FSDP or DeepSpeed: train an "
+            "adapter (peft_config), whose reference is the same model, or use DDP"
+        )
+
+
+# ---------------------------------------------------------------- the command
+
+
+@dataclass(frozen=True)
+class Options(Settings):
+    """Train with RAPO through TRL, on one device or, under `accelerate launch`, on several.
+
+    The flags are those of rapo_mini.py; --prompts, --group-size and --steps count over all processes.
+    """
+
+    vllm: Literal["off", "colocate", "server"] = "off"
+    """Sample with vLLM: on the training GPUs (colocate) or on a server; needs --quant none."""
+
+
+# Flags of rapo_mini.py that TRL's loop has no place for, and what does it instead.
+ELSEWHERE = {
+    "sample_rows": "TRL samples a process's completions at once: --prompts, --group-size",
+    "fixed_decode": "--vllm colocate",
+    "eval_data": "python pass_at_k.py --adapter",
+    "eval_split": "python pass_at_k.py --adapter",
+    "eval_problems": "python pass_at_k.py --adapter",
+    "eval_samples": "python pass_at_k.py --adapter",
+    "show_every": "RAPOConfig(log_completions=True)",
+    "trace": "python rapo_mini.py --trace",
+    "trace_at": "python rapo_mini.py --trace",
+    "dry_run": "python rapo_mini.py --dry-run",
+    "gpu_memory": "python rapo_mini.py --dry-run --gpu-memory",
+    "resume": "RAPOTrainer.train(resume_from_checkpoint=...)",
+}
+
+
+TRAIN_PUZZLES = 1600  # as many bundled puzzles as rapo_mini.py trains on
+
+
+def check_options(given: Options, settings: Options) -> None:
+    """Raise ValueError for a flag of the command line, or a choice made from it, that cannot be here."""
+    for name, instead in ELSEWHERE.items():
+        if getattr(given, name) != getattr(Settings, name):
+            raise ValueError(f"{flag(name)} has no meaning in trl_rapo.py. Instead: {instead}")
+    if settings.vllm != "off" and settings.quant == "nf4":
+        raise ValueError(
+            f"--vllm {settings.vllm} needs --quant none: TRL hands vLLM the weights with the adapter "
+            "merged into them, and 4-bit weights cannot be handed over"
+        )
+    if (Path(settings.out) / "config.json").exists():
+        raise ValueError(f"{settings.out} already holds a run: give another --out")
+
+
+def training_rows(settings: Options, tokenizer, context: int):
+    """The training problems as a `datasets.Dataset` with the columns prompt and answer.
+
+    context: the model's, in tokens. Raises ValueError if no prompt is short enough to be trained on.
+    """
+    from datasets import Dataset
+
+    count = TRAIN_PUZZLES if settings.data == "puzzles" else None  # None: all there are
+    problems = load_problems(
+        settings.data, "train", count, settings.seed, "--data", settings.data_dir
+    )
+    limit = context - settings.max_new_tokens
+    if settings.max_prompt_tokens:
+        limit = min(limit, settings.max_prompt_tokens)
+    prompts = [render_prompt(settings.prompt_template, p) for p in problems]
+    rows = [
+        {"prompt": prompt, "answer": problem.answer}
+        for prompt, problem in zip(prompts, problems, strict=True)
+        if len(tokenizer.encode(prompt)) <= limit
+    ]
+    if not rows:
+        raise ValueError(
+            f"no prompt has at most {limit} tokens, which --max-prompt-tokens "
+            f"{settings.max_prompt_tokens} and --max-new-tokens {settings.max_new_tokens} leave of "
+            f"the context of {context}"
+        )
+    return Dataset.from_list(rows)
+
+
+def config_of(settings: Options, processes: int) -> RAPOConfig:
+    """The RAPOConfig of a run's settings: the same step, cut among the processes.
+
+    Raises ValueError if the completions of a step cannot be shared out evenly.
+    """
+    rows = settings.prompts * settings.group_size  # B
+    micro_batch = min(settings.micro_batch, max(rows // processes, 1))
+    if rows % (processes * micro_batch):
+        raise ValueError(
+            f"--prompts {settings.prompts} x --group-size {settings.group_size} = {rows} completions "
+            f"cannot be shared out in micro-batches of {micro_batch} among {processes} processes: "
+            f"choose --micro-batch so that {processes} x micro-batch divides {rows}"
+        )
+    gpu = torch.cuda.is_available()
+    optimizers = {"adamw8bit": "adamw_bnb_8bit", "paged_adamw8bit": "paged_adamw_8bit"}
+    return RAPOConfig(
+        output_dir=settings.out,
+        arm=settings.arm,
+        kl_form=settings.kl_form,
+        beta=settings.alpha,
+        entropy_coef=settings.beta,
+        phi_min=settings.phi_min,
+        phi_from=settings.phi_from,
+        epsilon=settings.clip_eps,
+        chunk_tokens=settings.chunk_tokens,
+        max_steps=settings.steps * settings.updates,
+        num_iterations=settings.updates,
+        num_generations=settings.group_size,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=rows // (processes * micro_batch),
+        max_completion_length=settings.max_new_tokens,
+        temperature=settings.temperature,
+        learning_rate=settings.lr,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=10,
+        max_grad_norm=settings.max_grad_norm,
+        optim=optimizers.get(settings.optimizer, "adamw_torch"),
+        gradient_checkpointing=settings.checkpoint_layers,
+        use_cpu=not gpu,
+        bf16=gpu and compute_dtype("cuda") == torch.bfloat16,
+        fp16=gpu and compute_dtype("cuda") == torch.float16,
+        use_vllm=settings.vllm != "off",
+        vllm_mode="colocate" if settings.vllm == "off" else settings.vllm,
+        seed=settings.seed,
+        save_steps=settings.save_every,
+        save_total_limit=1,
+        logging_steps=1,
+        report_to="none",
+    )
+
+
+class MetricsLog(TrainerCallback):
+    """Writes what TRL logs of each step to metrics.jsonl, on the main process."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_log(self, args, state, control, logs: dict | None = None, **_others):
+        if state.is_world_process_zero and "reward" in logs:
+            with self.path.open("a") as log:
+                log.write(json.dumps({"step": state.global_step - 1, **logs}) + "\n")
+
+
+def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
+    """A trainer for the run, and its settings with the folder on which all processes agree."""
+    from accelerate.utils import broadcast_object_list
+
+    config = config_of(settings, int(os.environ.get("WORLD_SIZE", 1)))  # the processes meet here
+    (out,) = broadcast_object_list([settings.out])  # it has the time in its name
+    config.output_dir, settings = out, replace(settings, out=out)
+    model, tokenizer = load_base(settings.model, settings.quant)
+    model.generation_config.eos_token_id = Policy(model, tokenizer, settings.quant).end_ids
+    lora = lora_config(settings.lora_r, settings.lora_alpha)
+    rows = training_rows(settings, tokenizer, model.config.max_position_embeddings)
+    if settings.adapter:
+        model, lora = with_saved_lora(model, settings.adapter, settings.model), None
+    trainer = RAPOTrainer(
+        model,
+        args=config,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=lora,
+        callbacks=[MetricsLog(Path(out) / "metrics.jsonl")],
+    )
+    return trainer, settings
+
+
+def main(given: Options) -> int:
+    """Train, save the adapter; the exit status (0 done, 2 bad input)."""
+    try:
+        need_trl()
+        settings, sentence = resolve(given)
+        check_options(given, settings)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        trainer, settings = make_trainer(settings)
+    except (ValueError, ImportError) as error:
+        print(f"trl_rapo: {error}", file=sys.stderr)
+        return 2
+    if trainer.accelerator.is_main_process:
+        print(
+            f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}"
+        )
+        Path(settings.out).mkdir(parents=True, exist_ok=True)
+        save_config(settings, Path(settings.out))
+    trainer.train()
+    trainer.save_model(str(Path(settings.out) / "adapter"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=Options.__doc__)))
