@@ -26,10 +26,10 @@ import functools
 import json
 import os
 import sys
-import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType, MethodType
 from typing import Literal
 
 import torch
@@ -265,7 +265,10 @@ def add_scoring(model: nn.Module) -> None:
         ).last_hidden_state  # (b, L+T, hidden)
         return score(hidden, self.get_output_embeddings())
 
-    model.forward = types.MethodType(scoring, model)
+    model.forward = MethodType(scoring, model)
+
+
+PAPER = "Unlocking Reasoning Capabilities in LLMs via Reinforcement Learning Exploration"
 
 
 class RAPOTrainer(GRPOTrainer):
@@ -277,6 +280,7 @@ class RAPOTrainer(GRPOTrainer):
 
     _tag_names = ("trl", "rapo")
     _name = "RAPO"
+    _paper = MappingProxyType({"title": PAPER, "id": "2510.03865", "citation": ""})  # model card
 
     def __init__(self, model, reward_funcs=None, args: RAPOConfig | None = None, **others):
         need_trl()

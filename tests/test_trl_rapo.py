@@ -230,6 +230,7 @@ def test_tool_masks_and_vllms_weights_count_as_trl_counts_them(scene):
     batch["tool_mask"] = torch.rand(batch["completion_mask"].shape, generator=generator) < 0.8
     batch["tool_mask"] = batch["tool_mask"].long()
     batch["importance_sampling_ratio"] = 2 * torch.rand(P * G, 1, generator=generator)
+    batch["old_per_token_logps"] = -torch.rand(batch["tool_mask"].shape, generator=generator)
     trainer.use_vllm, trainer.current_gradient_accumulation_steps = True, 1
     ours = trainer._compute_loss(trainer.model, batch)
     theirs = super(RAPOTrainer, trainer)._compute_loss(trainer.model, batch)
@@ -291,6 +292,8 @@ def test_masked_completions_and_batches_without_tokens(scene):
 def trainer_inputs(trainer, folder) -> dict:
     """The scene's batch as TRL hands it to the loss."""
     rows = [row for row in trainer.train_dataset for _ in range(G)]
+    first, size = trainer.accelerator.process_index, trainer.args.per_device_train_batch_size
+    rows = rows[first * size : (first + 1) * size]
     trainer.model.train()
     return trainer._generate_and_score_completions(rows)
 
@@ -325,7 +328,13 @@ def test_without_an_adapter_the_reference_is_trls_reference_model(scene):
 def replace_args(args: RAPOConfig) -> RAPOConfig:
     """The same options in a config of their own."""
     kept = ("output_dir", "max_steps", "num_generations", "per_device_train_batch_size")
-    kept += ("max_completion_length", "use_cpu", "bf16", "report_to", "gradient_checkpointing")
+    kept += (
+        "max_completion_length",
+        "use_cpu",
+        "bf16",
+        "gradient_checkpointing",
+        "shuffle_dataset",
+    )
     return RAPOConfig(**{name: getattr(args, name) for name in kept} | {"report_to": "none"})
 
 
@@ -361,8 +370,29 @@ def work_of_a_process(folder: Path) -> None:
         trainer.train()
         assert trainer.accelerator.num_processes == 2
         kept[arm, form] = (trainer.state.log_history[0], seen.seen[0])
+    kept["sharded"] = sharded_gradients(folder)
     if trainer.accelerator.is_main_process:
         torch.save(kept, folder / "two.pt")
+
+
+def sharded_gradients(folder: Path) -> dict:
+    """rapo's gradients with the weights shared out by FSDP2, layer by layer, as scale/fsdp2.yaml asks.
+
+    By hand, since accelerate itself offers FSDP on GPUs only.
+    """
+    from torch.distributed import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    trainer, _ = trainer_of(folder, entropy_coef=0.01)
+    inputs = trainer_inputs(trainer, folder)
+    mesh = init_device_mesh("cpu", (2,))
+    for layer in trainer.model.get_base_model().model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(trainer.model, mesh=mesh)
+    trainer.current_gradient_accumulation_steps = 1
+    trainer._compute_loss(trainer.model, inputs).backward()
+    named = trainer.model.named_parameters()
+    return {n: p.grad.full_tensor() for n, p in named if p.requires_grad}
 
 
 def test_two_processes_make_the_step_of_one(scene):
@@ -379,6 +409,8 @@ def test_two_processes_make_the_step_of_one(scene):
         for name in ("loss", "reward", "entropy", "kl"):
             if name in logged:
                 assert logged[name] == pytest.approx(trainer.state.log_history[0][name], abs=1e-5)
+        if (arm, form) == ("rapo", "exact"):
+            assert_same_gradients(seen.seen[0], kept["sharded"])
 
 
 def test_the_command_on_two_processes_raises_the_reward(tmp_path):
