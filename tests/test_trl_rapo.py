@@ -22,8 +22,9 @@ from pass_at_k import Evaluation, evaluate
 from policy import load_base, lora_config, with_saved_lora
 from problem_sets import load_problems
 from problems import render_prompt
-from settings import Settings, resolve
-from trl_rapo import FIXED, Options, RAPOConfig, RAPOTrainer
+from settings import ARM_DEFAULTS, Settings, resolve
+from trl_options import FIXED, Options, RAPOConfig
+from trl_rapo import RAPOTrainer
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ |= {"TRL_EXPERIMENTAL_SILENCE": "1"}  # rollout_func
@@ -507,7 +508,7 @@ def test_an_arm_has_its_own_weights():
         config = RAPOConfig("x", arm=arm, use_cpu=True, bf16=False)
         weights[arm] = (config.beta, config.entropy_coef, config.phi_min)
     assert weights == {
-        arm: (d["alpha"], d["beta"], d["phi_min"]) for arm, d in room.ARM_DEFAULTS.items()
+        arm: (d["alpha"], d["beta"], d["phi_min"]) for arm, d in ARM_DEFAULTS.items()
     }
     with pytest.raises(ValueError, match=r"beta=0.1 .*no-kl"):
         RAPOConfig("x", arm="no-kl", beta=0.1, use_cpu=True, bf16=False)
