@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 import rapo_mini
 import step as step_room
 import trl_rapo as room
+from objective import token_terms
 from pass_at_k import Evaluation, evaluate
 from policy import load_base, lora_config, with_saved_lora
 from problem_sets import load_problems
@@ -178,14 +179,20 @@ def test_phi_may_follow_the_group(scene):
     group = scene[2].reward.mean(dim=1, keepdim=True).expand(P, G)
     _, phi = room.advantage_and_phi(scene[2].reward, trainer.args)
     assert phi.tolist() == pytest.approx((0.7 + 0.3 * group).flatten().tolist())
+    shown = list(trainer._logs["advantages"])  # in the table of log_completions
+    assert shown == pytest.approx(step_room.group_advantages(scene[2].reward).flatten().tolist())
     assert max((ours[n] - seen.seen[0][n]).abs().max() for n in ours) > 1e-5
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "bnpo", "dr_grpo"])
-def test_the_other_loss_types_are_trls(scene, loss_type, monkeypatch):
-    """Against TRL's own loss, where the two objectives are the same: no KL, no entropy."""
-    options = {"arm": "no-kl", "loss_type": loss_type, "gradient_accumulation_steps": 3}
-    options["per_device_train_batch_size"] = P * G // 3
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_other_loss_types_are_trls(scene, loss_type, pieces, monkeypatch):
+    """Against TRL's own loss, where the two objectives are the same: no KL, no entropy.
+
+    A rollout of three micro-batches is learned from in one step, or (pieces 1) in three.
+    """
+    options = {"arm": "no-kl", "loss_type": loss_type, "gradient_accumulation_steps": pieces}
+    options |= {"steps_per_generation": 3, "per_device_train_batch_size": P * G // 3}
     trainer, seen = trainer_of(scene[0], **options)
     torch.manual_seed(0)  # of the order in which TRL cuts the batch up
     trainer.train()
@@ -324,6 +331,21 @@ def test_without_an_adapter_the_reference_is_trls_reference_model(scene):
     assert trainer.ref_model is not None and with_adapter.ref_model is None
     assert all(p.grad is None for p in trainer.ref_model.parameters())
     assert trainer.model.lm_head.weight.grad.abs().max() > 1e-4
+    # Once the heads differ too, each row of logits must come from its own.
+    with torch.no_grad():
+        trainer.model.lm_head.weight.mul_(1.1)
+    terms = trainer.token_terms(trainer.model, inputs, inputs["completion_mask"])
+    rows = {
+        "input_ids": torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1),
+        "attention_mask": torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
+    }
+    width, real = inputs["completion_ids"].shape[1], inputs["completion_mask"].bool()
+    logits, ref_logits = (
+        one(**rows).logits[:, -width - 1 : -1][real] for one in (trainer.model, trainer.ref_model)
+    )
+    phi = inputs["phi"][:, None].expand(-1, width)[real]
+    expected = token_terms(logits, ref_logits, inputs["completion_ids"][real], phi, "rapo", "exact")
+    torch.testing.assert_close(terms.kl[real], expected.kl, rtol=0, atol=1e-5)
 
 
 def replace_args(args: RAPOConfig) -> RAPOConfig:
@@ -447,6 +469,7 @@ def test_an_adapter_of_trl_is_read_by_ours(scene, tmp_path):
     trainer, _ = trainer_of(scene[0], learning_rate=0.1)
     trainer.train()
     trainer.save_model(str(tmp_path))
+    assert not (tmp_path / "ref").exists(), "TRL's copy of the adapter is no part of it"
     settings = replace(scene[1].settings, adapter=str(tmp_path), out=str(tmp_path / "run"))
     run = rapo_mini.Run(settings)
     theirs = {n: p for n, p in trainer.model.named_parameters() if p.requires_grad}
@@ -548,6 +571,13 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     assert room.main(Options(out=str(tmp_path))) == 2
     assert "already holds a run" in capsys.readouterr().err
+
+
+def test_the_pages_estimate_is_the_scripts():
+    sys.path.insert(0, str(ROOT / "scale"))
+    from estimate import table
+
+    assert table() in (ROOT / "docs" / "scaling.md").read_text()
 
 
 def test_without_trl_the_error_says_what_to_install():
