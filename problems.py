@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import gcd
 from typing import NamedTuple
@@ -327,19 +327,36 @@ def worked_answer(kind: str, terms: list[Term], rng: random.Random, slip: float 
 
 
 # Share of each kind among the puzzles of a split that mixes all rules. The familiar ones are nearly
-# half of it, as in a real problem set that a base model solves a quarter of.
-KIND_WEIGHTS = {"common": 15, "rare": 9, "very rare": 6}
+# half of it, as in a real problem set that a base model solves a fifth of.
+KIND_WEIGHTS = {"common": 14, "rare": 10, "very rare": 5}
+
+
+def in_proportion(weights: dict[str, int], count: int) -> Iterator[str]:
+    """`count` names, of which the first n hold each name in proportion to its weight, for every n.
+
+    Each turn everyone earns their weight, and the richest pays the whole turn's earnings.
+
+    >>> "".join(in_proportion({"a": 2, "b": 1}, 6))
+    'abaaba'
+    """
+    earned = dict.fromkeys(weights, 0)
+    for _ in range(count):
+        for name, weight in weights.items():
+            earned[name] += weight
+        richest = max(earned, key=earned.get)
+        earned[richest] -= sum(weights.values())
+        yield richest
 
 
 def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
-    """`count` different bundled puzzles of a split, the same for the same seed.
+    """`count` different bundled puzzles of a split, the same for the same seed; fewer are its first ones.
 
-    split: "train", "validation", or "test" (all rules mixed), "easy" (test puzzles of the common
-    rules) or "hard" (test puzzles of the rarer ones). Train, validation and test share no puzzle.
+    split: "train", "validation", or "test" (all rules in proportion to KIND_WEIGHTS), "easy" (test
+    puzzles of the common rules) or "hard" (test puzzles of the rarer ones). Train, validation and test
+    share no puzzle.
     """
     tiers = {"easy": ("common",), "hard": ("rare", "very rare")}.get(split, tuple(KIND_WEIGHTS))
-    kinds = [name for name, rule in RULES.items() if rule.tier in tiers]
-    weights = [KIND_WEIGHTS[RULES[kind].tier] for kind in kinds]
+    weights = {k: KIND_WEIGHTS[rule.tier] for k, rule in RULES.items() if rule.tier in tiers}
     source = "test" if split in ("easy", "hard") else split
     if source not in ("train", "validation", "test"):
         raise ValueError(
@@ -347,7 +364,7 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
         )
     rng = random.Random(f"{split}-{seed}")
     found: dict[str, Problem] = {}
-    for kind in rng.choices(kinds, weights, k=count):
+    for kind in in_proportion(weights, count):
         for _ in range(1000):
             terms = draw_puzzle(rng, kind, source)
             text = question(terms)

@@ -30,7 +30,16 @@ from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
 from problem_sets import load_problems
 from problems import Problem, render_prompt
-from settings import Settings, parse, resolve, resumed, save_config, traced_steps, whole
+from settings import (
+    Settings,
+    learning_rate,
+    parse,
+    resolve,
+    resumed,
+    save_config,
+    traced_steps,
+    whole,
+)
 from step import Rollout, learn, make_optimizer, rollout
 from tracer import Trace
 
@@ -117,12 +126,13 @@ class Run:
 
     def train_step(self) -> dict:
         """One rollout and what is learned from it; the line for metrics.jsonl."""
+        rate = learning_rate(self.settings, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * min(1.0, (self.step + 1) / 10)
+            group["lr"] = rate
         rolled = rollout(self.policy, self.problems_of(self.step), self.settings, self.step)
         records = [] if self.step in self.trace_at else None
         learned = learn(self.policy, self.optimizer, rolled, self.settings, records)
-        metrics = {"step": self.step, **learned}
+        metrics = {"step": self.step, "lr": rate, **learned}
         if records:
             records[-1]["metrics"] = metrics  # of a step with several updates: the last one's
             for record in records:

@@ -16,29 +16,35 @@ def one_thread():
     torch.set_num_threads(1)  # the models are so small that a second thread only waits
 
 
-@pytest.fixture(scope="session")
-def small_base(tmp_path_factory):
-    """A folder with a random Qwen2 of 2 layers and the bundled tokenizer."""
-    folder = tmp_path_factory.mktemp("small_base")
-    tokenizer = policy_room.load_tokenizer(str(policy_room.BUNDLED_BASE))
+def save_random_qwen2(folder, tokenizer, **shape):
+    """Write a random Qwen2 of 2 layers and a tokenizer into a folder; returns the folder."""
+    narrow = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 256}
+    narrow |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            initializer_range=0.12,  # far from uniform, so that differences would show
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+        Qwen2Config(**({"vocab_size": len(tokenizer)} | narrow | ends | shape))
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def let_the_adapter_act(policy):
+    """Make LoRA's matrix B random: in a new adapter it is zero, and the policy is the reference."""
+    generator = torch.Generator().manual_seed(1)
+    for name, p in policy.model.named_parameters():
+        if "lora_B" in name:
+            p.data.copy_(0.05 * torch.randn(p.shape, generator=generator))
+    return policy
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory):
+    """A folder with a random Qwen2 and the bundled tokenizer."""
+    tokenizer = policy_room.load_tokenizer(str(policy_room.BUNDLED_BASE))
+    far_from_uniform = {"initializer_range": 0.12}  # so that differences would show
+    return save_random_qwen2(tmp_path_factory.mktemp("small_base"), tokenizer, **far_from_uniform)
 
 
 @pytest.fixture(scope="session")
@@ -61,36 +67,15 @@ def qwen_like_base(tmp_path_factory):
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=subwords._tokenizer, eos_token=special[0], pad_token=special[0]
     )
-    torch.manual_seed(0)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=len(tokenizer) + 25,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=2048,
-            tie_word_embeddings=True,
-            initializer_range=0.1,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    shape = {"vocab_size": len(tokenizer) + 25, "hidden_size": 32, "intermediate_size": 64}
+    shape |= {"max_position_embeddings": 2048, "tie_word_embeddings": True}
+    return save_random_qwen2(folder, tokenizer, initializer_range=0.1, **shape)
 
 
 @pytest.fixture
 def small_policy(small_base):
-    """The small model with an adapter that does something: B is zero only in a new one."""
-    policy = policy_room.load_policy(str(small_base), lora_r=4, lora_alpha=8)
-    generator = torch.Generator().manual_seed(1)
-    for name, p in policy.model.named_parameters():
-        if "lora_B" in name:
-            p.data.copy_(0.05 * torch.randn(p.shape, generator=generator))
-    return policy
+    """The small model with an adapter that does something."""
+    return let_the_adapter_act(policy_room.load_policy(str(small_base), lora_r=4, lora_alpha=8))
 
 
 PROMPTS = ["What comes next: 2, 5, 8, 11?\n", "What comes next: 3/4, 5/4?\n", "1, 2\n"]

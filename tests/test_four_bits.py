@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from conftest import let_the_adapter_act, save_random_qwen2
 
 import policy as room
 import step
@@ -19,34 +19,16 @@ VOCABULARY = 151_936
 @pytest.fixture(scope="module")
 def wide_base(tmp_path_factory):
     """A folder with a random Qwen2.5 of the real vocabulary and the bundled tokenizer."""
-    folder = tmp_path_factory.mktemp("wide_base")
     tokenizer = room.load_tokenizer(str(room.BUNDLED_BASE))
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.1,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    shape = {"vocab_size": VOCABULARY, "tie_word_embeddings": True, "initializer_range": 0.1}
+    return save_random_qwen2(tmp_path_factory.mktemp("wide_base"), tokenizer, **shape)
 
 
 def load(folder, **changed):
-    """NF4 with an adapter that does something: B is zero only in a new one."""
-    policy = room.load_policy(str(folder), **({"quant": "nf4", "lora_r": 4} | changed))
-    generator = torch.Generator().manual_seed(1)
-    for name, p in policy.model.named_parameters():
-        if "lora_B" in name:
-            p.data.copy_(0.05 * torch.randn(p.shape, generator=generator))
-    return policy
+    """NF4 with an adapter that does something."""
+    return let_the_adapter_act(
+        room.load_policy(str(folder), **({"quant": "nf4", "lora_r": 4} | changed))
+    )
 
 
 def settings_for(folder, out, **changed):

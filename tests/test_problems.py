@@ -1,12 +1,14 @@
 """problems.py: the bundled world is what it says."""
 
 import random
+from collections import Counter
 from fractions import Fraction
 
 import pytest
 
 from pass_at_k import Problem
 from problems import (
+    KIND_WEIGHTS,
     RULES,
     Term,
     draw_puzzle,
@@ -128,6 +130,16 @@ def test_splits_are_disjoint_and_reproducible():
     assert puzzles("train", 400, seed=2) != drawn["train"]
     assert {RULES[p.kind].tier for p in drawn["easy"]} == {"common"}
     assert {RULES[p.kind].tier for p in drawn["hard"]} == {"rare", "very rare"}
+
+
+def test_kinds_come_in_proportion_and_fewer_puzzles_are_the_first():
+    """So two seeds differ in their puzzles and not in how hard the mix is."""
+    many = puzzles("train", 400, seed=3)
+    assert puzzles("train", 92, seed=3) == many[:92]
+    for count in (92, 368):
+        kinds = Counter(p.kind for p in many[:count])
+        for kind, rule in RULES.items():
+            assert kinds[kind] == count // 92 * KIND_WEIGHTS[rule.tier]
 
 
 def test_a_puzzle_alone_decides_its_split():

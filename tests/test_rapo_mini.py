@@ -123,6 +123,15 @@ def test_the_same_seed_gives_the_same_run_in_two_halves(finished, tmp_path):
     )
 
 
+def test_the_optimizer_follows_the_schedule(tmp_path):
+    """What is logged as lr is what AdamW used: halved once t is --lr-decay-steps, after the warm-up."""
+    settings = Settings(**SMALL, steps=2, lr=1e-3, lr_decay_steps=1, out=str(tmp_path / "run"))
+    run = rapo_mini.Run(rapo_mini.resolve(settings)[0])
+    rates = [run.train_step()["lr"] for _ in range(2)]
+    assert rates == pytest.approx([1e-4, 2e-4 / 2])
+    assert [group["lr"] for group in run.optimizer.param_groups] == rates[1:]
+
+
 def test_a_run_killed_in_the_middle_goes_on(finished, tmp_path):
     """kill -9 between two saves: the resumed run's metrics are those of an undisturbed one."""
     whole, _ = finished

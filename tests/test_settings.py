@@ -7,6 +7,7 @@ import pytest
 from settings import (
     ARM_DEFAULTS,
     Settings,
+    learning_rate,
     load_config,
     parse,
     resolve,
@@ -44,6 +45,17 @@ def test_the_first_line_says_which_model_and_why():
 def test_another_model_gets_its_own_defaults():
     settings, _ = resolve(Settings(model="some/model"))
     assert (settings.max_new_tokens, settings.prompt_template) == (1024, "qwen-boxed")
+    assert settings.lr_decay_steps == 0
+
+
+def test_the_learning_rate_knows_nothing_of_the_last_step():
+    """Warm-up, then shrinking; the same at a step however long the run is to be; 0: constant."""
+    short, long = (resolve(Settings(steps=steps))[0] for steps in (20, 2000))
+    rates = [learning_rate(short, step) for step in range(20)]
+    assert rates == [learning_rate(long, step) for step in range(20)]
+    assert rates[0] < rates[9] and rates[10] > rates[19] > 0
+    constant = replace(short, lr_decay_steps=0)
+    assert learning_rate(constant, 500) == constant.lr
 
 
 @pytest.mark.parametrize(
@@ -54,6 +66,7 @@ def test_another_model_gets_its_own_defaults():
         ({"temperature": 0.0}, "--temperature 0.0"),
         ({"temperature": float("nan")}, "--temperature nan"),
         ({"lr": -1.0}, "--lr -1.0"),
+        ({"lr_decay_steps": -1}, "--lr-decay-steps -1"),
         ({"phi_min": 1.5}, "--phi-min 1.5"),
         ({"alpha": -0.1}, "--alpha -0.1"),
         ({"beta": float("nan")}, "--beta nan"),
