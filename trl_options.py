@@ -238,8 +238,6 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         max_completion_length=settings.max_new_tokens,
         temperature=settings.temperature,
         learning_rate=settings.lr,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=10,
         max_grad_norm=settings.max_grad_norm,
         optim=optimizers.get(settings.optimizer, "adamw_torch"),
         gradient_checkpointing=settings.checkpoint_layers,

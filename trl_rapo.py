@@ -26,7 +26,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, MethodType
@@ -46,7 +46,7 @@ from objective import (
 from policy import Policy, load_base, lora_config, terms_in_chunks, to_rows, with_saved_lora
 from problem_sets import load_problems
 from problems import render_prompt
-from settings import resolve, save_config
+from settings import learning_rate, resolve, save_config
 from trl_options import Options, RAPOConfig, check_options, config_of, need_trl
 from verifier import verify
 
@@ -130,6 +130,7 @@ class RAPOTrainer(GRPOTrainer):
     """TRL's GRPOTrainer with the objective of `objective.py`; arguments as there, and a RAPOConfig.
 
     Without `reward_funcs` the verifier rewards, and the data needs the columns prompt and answer.
+    rate: update, from 0 -> share of args.learning_rate, in the place of TRL's schedule.
     Raises ValueError for a model that the objective cannot score, ImportError without TRL.
     """
 
@@ -137,10 +138,18 @@ class RAPOTrainer(GRPOTrainer):
     _name = "RAPO"
     _paper = MappingProxyType({"title": PAPER, "id": "2510.03865", "citation": ""})  # model card
 
-    def __init__(self, model, reward_funcs=None, args: RAPOConfig | None = None, **others):
+    def __init__(
+        self,
+        model,
+        reward_funcs=None,
+        args: RAPOConfig | None = None,
+        rate: Callable[[int], float] | None = None,
+        **others,
+    ):
         need_trl()
         if not isinstance(args, RAPOConfig):
             raise ValueError(f"RAPOTrainer needs args=RAPOConfig(...), got {type(args).__name__}")
+        self.rate = rate
         super().__init__(model, reward_funcs or verifier_reward, args, **others)
         # TRL's own KL, of the sampled tokens alone, costs a pass and is not used: its weight is 0.
         self.alpha, self.beta = self.beta, 0.0
@@ -156,6 +165,14 @@ class RAPOTrainer(GRPOTrainer):
             if parameter.requires_grad and self.has_adapter:
                 parameter.data = parameter.data.float()  # over 4 bits TRL makes it bfloat16, which
                 # has no place for a step of 1e-5 in a weight of 0.01
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        """TRL's schedule of the learning rate, or that of `rate`."""
+        if self.rate is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        optimizer = self.optimizer if optimizer is None else optimizer
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate)
+        return self.lr_scheduler
 
     # -- the rollout: TRL's, with our weights
 
@@ -361,6 +378,7 @@ def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
         train_dataset=rows,
         processing_class=tokenizer,
         peft_config=lora,
+        rate=lambda update: learning_rate(settings, update // settings.updates) / settings.lr,
         callbacks=[MetricsLog(Path(out) / "metrics.jsonl")],
     )
     return trainer, settings

@@ -23,7 +23,7 @@ from pass_at_k import Evaluation, evaluate
 from policy import load_base, lora_config, with_saved_lora
 from problem_sets import load_problems
 from problems import render_prompt
-from settings import ARM_DEFAULTS, Settings, resolve
+from settings import ARM_DEFAULTS, Settings, learning_rate, resolve
 from trl_options import FIXED, Options, RAPOConfig
 from trl_rapo import RAPOTrainer
 
@@ -438,11 +438,15 @@ def test_two_processes_make_the_step_of_one(scene):
 
 def test_the_command_on_two_processes_raises_the_reward(tmp_path):
     out = tmp_path / "run"
-    flags = "--steps 24 --prompts 8 --group-size 8 --micro-batch 32 --threads 1 --lr 2e-3"
+    flags = "--steps 24 --prompts 8 --group-size 8 --micro-batch 16 --threads 1"
     printed = launch("trl_rapo.py", *flags.split(), "--out", str(out))
     assert printed.count("2 processes; run folder") == 1, "the main process speaks for both"
     lines = (out / "metrics.jsonl").read_text().splitlines()
-    reward = [json.loads(line)["reward"] for line in lines]
+    reward, rates = zip(
+        *((x["reward"], x["learning_rate"]) for x in map(json.loads, lines)), strict=True
+    )
+    settings = resolve(Settings())[0]
+    assert rates == pytest.approx([learning_rate(settings, step) for step in range(24)])
     assert len(reward) == 24 and sum(reward[-8:]) / 8 > sum(reward[:8]) / 8 + 0.03
     comparison = evaluate(Evaluation(str(out / "adapter"), problems=4, n=2, threads=1))
     assert len(comparison.trained) == 4
