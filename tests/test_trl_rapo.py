@@ -357,6 +357,7 @@ def replace_args(args: RAPOConfig) -> RAPOConfig:
         "bf16",
         "gradient_checkpointing",
         "shuffle_dataset",
+        "logging_steps",
     )
     return RAPOConfig(**{name: getattr(args, name) for name in kept} | {"report_to": "none"})
 
