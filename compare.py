@@ -39,7 +39,7 @@ import tyro
 from tqdm import tqdm
 
 import rapo_mini
-from compare_plan import BASE, VALIDATION_SAMPLES, Cell, grid, plan, quick_plan
+from compare_plan import BASE, VALIDATION_SAMPLES, Cell, plan, quick_plan
 from compare_report import draw, report
 from graded_samples import count_correct
 from policy import BUNDLED_BASE, Policy, load_policy
@@ -84,7 +84,7 @@ class Options:
 # ---------------------------------------------------------------- the puzzles, and what the base missed
 
 
-def test_sets(options: Options) -> dict[str, list[Problem]]:
+def puzzle_sets(options: Options) -> dict[str, list[Problem]]:
     """{"test": Full, "pool": what Hard is chosen from}; no puzzle is in both."""
     full = puzzles("test", options.problems, FULL_SEED)
     pool = puzzles("test", options.pool, POOL_SEED)
@@ -116,8 +116,9 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
     hard: indices of the pool.
     """
     torch.set_num_threads(1)
-    sets = test_sets(options)
+    sets = puzzle_sets(options)
     scored = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
+    validation = puzzles("validation", options.problems, FULL_SEED)
     with (
         Path(f"{folder}.screen.txt").open("a") as screen,
         contextlib.redirect_stdout(screen),
@@ -125,10 +126,14 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
     ):
         if cell == BASE:
             base = load_policy(str(BUNDLED_BASE))
-            return {"cell": asdict(cell)} | {
+            counts = {
                 name: right_answers(base, some, SECOND_SEED, options.samples, adapter_on=False)
                 for name, some in scored.items()
             }
+            counts["validation"] = right_answers(
+                base, validation, SECOND_SEED, VALIDATION_SAMPLES, adapter_on=False
+            )
+            return {"cell": asdict(cell), **counts}
         run = trained(cell, folder, options)
         began = time.perf_counter()
         seed = CELL_SEED + cell.seed
@@ -136,9 +141,8 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
             name: right_answers(run.policy, some, seed, options.samples)
             for name, some in scored.items()
         }
-        if cell in grid(seed=0):  # the others choose nothing
-            some = puzzles("validation", options.problems, FULL_SEED)
-            counts["validation"] = right_answers(run.policy, some, seed, VALIDATION_SAMPLES)
+        if cell.seed == 0:  # what chooses the weights and the defaults
+            counts["validation"] = right_answers(run.policy, validation, seed, VALIDATION_SAMPLES)
         seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     last = {
@@ -225,7 +229,7 @@ def run_all(options: Options, results: dict) -> None:
     folder = options.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     if not results["missed"]:
-        sets = test_sets(options)
+        sets = puzzle_sets(options)
         results["missed"] = {name: missed_by_base(some, options) for name, some in sets.items()}
         save(results, options)
     hard = results["missed"]["pool"]

@@ -1,8 +1,8 @@
 """Which runs a comparison is made of: the grid of KL weights, the seeds, RAPO's ablations, the map.
 
-The rule that keeps it fair [ours]: every arm with a KL gets the same grid of weights, and the weight that
-its curve is drawn at is the one with the highest pass@1 + pass@64 on VALIDATION puzzles. The test puzzles
-choose nothing.
+The rule that keeps it fair [ours]: every arm with a KL gets the same grid of weights, and its curve is
+drawn at the weight with the highest pass@64 on VALIDATION puzzles, among those that at least double the
+base's pass@1 there. The test puzzles choose nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from pass_at_k import pass_at_k
 from settings import ARM_DEFAULTS
 
-WEIGHTS = (0.03, 0.1, 0.3)  # KL weights that every arm with a KL is tried at
+WEIGHTS = (0.03, 0.1, 0.2, 0.3)  # KL weights that every arm with a KL is tried at
 PHI_MINS = (0.3, 0.5, 0.7)
 SEEDS = (0, 1, 2, 3, 4)  # of each arm at its chosen weight
 ABLATION_SEEDS = (0, 1, 2)
@@ -71,17 +71,25 @@ def grid(seed: int) -> list[Cell]:
 
 
 def chosen_weights(done: dict[str, dict]) -> dict[str, float]:
-    """For each arm the weight with the highest validation pass@1 + pass@64 at seed 0.
+    """For each arm the weight with the highest pass@64 of those that double the base's pass@1.
 
-    done: the results of finished cells by name. An arm without finished cells is left out.
+    If none does, of all. done: the results of finished cells by name, of which those of seed 0 hold
+    counts on the validation puzzles. An arm without finished cells is left out.
     """
-    scores: dict[str, dict[float, float]] = {}
+    scores: dict[str, dict[float, tuple[bool, float]]] = {}
     for cell in grid(seed=0):
         if cell.name in done:
-            correct = np.array(done[cell.name]["validation"])  # (N,)
-            score = sum(pass_at_k(VALIDATION_SAMPLES, correct, k).mean() for k in (1, 64))
-            scores.setdefault(cell.arm, {})[cell.alpha] = float(score)
+            (base, _), (one, many) = (
+                validation_score(done[name]) for name in (BASE.name, cell.name)
+            )
+            scores.setdefault(cell.arm, {})[cell.alpha] = (one >= 2 * base, many)
     return {arm: max(by_weight, key=by_weight.get) for arm, by_weight in scores.items()}
+
+
+def validation_score(result: dict) -> tuple[float, float]:
+    """pass@1 and pass@64 of a finished cell on the validation puzzles."""
+    correct = np.array(result["validation"])  # (N,)
+    return tuple(float(pass_at_k(VALIDATION_SAMPLES, correct, k).mean()) for k in (1, 64))
 
 
 def ablations(alpha: float) -> dict[str, dict]:

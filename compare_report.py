@@ -15,13 +15,13 @@ import numpy as np
 from compare_plan import (
     BASE,
     PHI_MINS,
-    VALIDATION_SAMPLES,
     WEIGHTS,
     Cell,
     ablations,
     chosen_weights,
     default_cell,
     grid,
+    validation_score,
 )
 from pass_at_k import COLOURS, Estimate, pass_at_k, powers_of_two
 from settings import ARM_DEFAULTS, whole
@@ -89,10 +89,6 @@ class Results:
             seeds = {cell.seed for cell in mine} & {cell.seed for cell in theirs}
             mine, theirs = ([c for c in some if c.seed in seeds] for some in (mine, theirs))
         return crossed_bootstrap(self.values(mine, k, split) - self.values(theirs, k, split))
-
-    def validation_score(self, cell: Cell) -> tuple[float, float]:
-        correct = np.array(self.cells[cell.name]["validation"])
-        return tuple(float(pass_at_k(VALIDATION_SAMPLES, correct, k).mean()) for k in (1, 64))
 
     def arms(self) -> list[str]:
         return [arm for arm in ARM_DEFAULTS if arm in self.chosen]
@@ -193,7 +189,7 @@ def grid_table(found: Results) -> str:
     most = found.ks[-1]
     rows = []
     for cell in cells:
-        one, many = found.validation_score(cell)
+        one, many = validation_score(found.cells[cell.name])
         both = found.done([cell, default_cell(cell.arm, 1, cell.alpha)])
         at = [float(found.values(both, k).mean()) for k in (1, most)]
         mark = "chosen" if found.chosen[cell.arm] == cell.alpha else ""

@@ -24,7 +24,7 @@ PARTS = ("seeds", "ablations", "map", "second grid")
 PROBLEMS, HARD, SAMPLES = 40, 12, 16
 
 
-def result(cell, rng, chance, validation=20):
+def result(cell, rng, chance, unsolved=10):
     """A cell's entry in compare.json with right answers drawn at `chance` on every problem."""
     return {
         "cell": asdict(cell),
@@ -32,7 +32,8 @@ def result(cell, rng, chance, validation=20):
         "seconds": {"sample": 1.0, "learn": 2.0, "evaluate": 3.0},
         "test": rng.binomial(SAMPLES, chance, PROBLEMS).tolist(),
         "hard": rng.binomial(SAMPLES, chance / 10, HARD).tolist(),
-        "validation": [validation] * PROBLEMS,
+        "validation": [0] * unsolved
+        + [30 if cell.alpha or cell.seed else 10] * (PROBLEMS - unsolved),
     }
 
 
@@ -44,8 +45,7 @@ def results():
     while todo := [c for c in plan(PARTS, cells) if c.name not in cells]:
         for cell in todo:
             chance = 0.6 if cell.arm == "rapo" else 0.4
-            score = 30 if cell.alpha == 0.1 else 20
-            cells[cell.name] = result(cell, rng, chance, score)
+            cells[cell.name] = result(cell, rng, chance, unsolved=4 if cell.alpha == 0.1 else 10)
     protocol = {"steps": 200, "problems": PROBLEMS, "pool": 60, "samples": SAMPLES}
     missed = {"test": list(range(10)), "pool": list(range(0, 60, 5))}
     return {"protocol": protocol, "missed": missed, "cells": cells}
@@ -72,13 +72,15 @@ def test_after_the_grid_each_arm_gets_the_seeds_at_its_own_weight(results):
 
 
 def test_the_weight_is_chosen_by_validation_and_never_by_test(results):
-    cells = {c.name: dict(results["cells"][c.name]) for c in grid(0)}
+    cells = {c.name: dict(results["cells"][c.name]) for c in [BASE, *grid(0)]}
     assert chosen_weights(cells)["grpo"] == 0.1
     best_on_test = cells[default_cell("grpo", 0, 0.3).name]
     best_on_test["test"] = [SAMPLES] * PROBLEMS
     assert chosen_weights(cells)["grpo"] == 0.1
-    best_on_test["validation"] = [64] * PROBLEMS
+    best_on_test["validation"] = [30] * PROBLEMS
     assert chosen_weights(cells)["grpo"] == 0.3
+    best_on_test["validation"] = [11] * PROBLEMS  # more solved in 64, but pass@1 is not doubled
+    assert chosen_weights(cells)["grpo"] == 0.1
 
 
 # ---------------------------------------------------------------- intervals
@@ -121,7 +123,7 @@ def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
 def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
     """Rounds: 16 samples of all problems, 16 more of the unsolved, then 32: 64 in all, or a hit."""
     options = compare.completed(compare.Options(problems=4, pool=9, samples=64))
-    sets, asked = compare.test_sets(options), []
+    sets, asked = compare.puzzle_sets(options), []
     assert len(sets["test"]) == 4 and not set(sets["test"]) & set(sets["pool"])
 
     def fake(policy, problems, seed, samples, adapter_on):
