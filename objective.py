@@ -82,6 +82,19 @@ def phi_of_reward(reward: Tensor, phi_min: float) -> Tensor:
     return phi_min + (1 - phi_min) * reward
 
 
+def phi_of_groups(reward: Tensor, phi_min: float, phi_from: str) -> Tensor:
+    """phi(r) of each completion; phi_from "group" [ours] puts the group's mean reward in r's place.
+
+    reward (P, G) -> (P, G).
+
+    >>> phi_of_groups(torch.tensor([[0.0, 1.0]]), 0.5, "group")
+    tensor([[0.7500, 0.7500]])
+    """
+    if phi_from == "group":
+        reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
+    return phi_of_reward(reward, phi_min)  # (P, G)
+
+
 def reweight(ref_logp: Tensor, phi: Tensor) -> Tensor:
     """log ref^ = log softmax(phi * log pi_ref): the reference at temperature 1/phi [ours, per token].
 

@@ -48,10 +48,7 @@ FIXED = {
     "top_entropy_quantile": ((1.0,), "every sampled token carries loss"),
     "use_adaptive_entropy": ((False,), "the weight of H is a constant, entropy_coef"),
     "off_policy_mask_threshold": ((None,), "every completion carries loss"),
-    "use_bias_correction_kl": (
-        (False,),
-        "rho * k3 has the gradient of the reverse KL: that is arm='reverse-kl'",
-    ),
+    "use_bias_correction_kl": ((False,), "rho * k3 is a reverse KL: that is arm='reverse-kl'"),
     "sync_ref_model": ((False,), "pi_ref is the frozen base"),
     "router_aux_loss_coef": ((None, 0.0), "the objective has no load-balancing term"),
     "top_p": ((1.0,), "log pi_old must be that of the distribution that was sampled from"),
@@ -59,19 +56,16 @@ FIXED = {
     "min_p": ((None,), "log pi_old must be that of the distribution that was sampled from"),
     "repetition_penalty": ((1.0,), "log pi_old must be that of the distribution sampled from"),
     "vllm_structured_outputs_regex": ((None,), "completions are drawn from pi_old, unconstrained"),
+    "disable_dropout": ((True,), "with dropout, scoring would not repeat what sampling did"),
+    "use_transformers_continuous_batching": ((False,), "TRL rounds the adapter to 16 bits for it"),
     "loss_type": (
         ("grpo", "dapo", "bnpo", "dr_grpo"),
         "grpo is the objective's own mean, the other three weigh tokens by number; the rest of TRL's "
         "are other objectives",
     ),
 }
-HARMLESS = {
-    "eos_token_id",
-    "seed",
-    "stop",
-    "stop_strings",
-    "stop_token_ids",
-}  # in generation_kwargs
+# In generation_kwargs; others may change the distribution.
+HARMLESS = {"eos_token_id", "seed", "stop", "stop_strings", "stop_token_ids"}
 
 
 @dataclass
@@ -114,9 +108,7 @@ class RAPOConfig(GRPOConfig):
         metadata={"help": "grpo: mean over tokens, then completions [paper]; dapo, bnpo, dr_grpo."},
     )
     use_bias_correction_kl: bool = field(default=False, metadata={"help": "Must be False."})
-    disable_dropout: bool = field(
-        default=True, metadata={"help": "With dropout, scoring would not repeat what sampling did."}
-    )
+    disable_dropout: bool = field(default=True, metadata={"help": "Must be True."})
 
     def __post_init__(self):
         need_trl()

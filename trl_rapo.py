@@ -40,11 +40,11 @@ from objective import (
     TokenTerms,
     completion_weights,
     group_advantages,
-    phi_of_reward,
+    phi_of_groups,
     token_objective,
 )
 from policy import Policy, load_base, lora_config, terms_in_chunks, to_rows, with_saved_lora
-from problem_sets import load_problems
+from problem_sets import problems_that_fit, training_problems
 from problems import render_prompt
 from settings import learning_rate, resolve, save_config
 from trl_options import Options, RAPOConfig, check_options, config_of, need_trl
@@ -94,9 +94,7 @@ def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tenso
             f"rewards from {float(reward.min()):g} to {float(reward.max()):g}: phi is defined for "
             "rewards between 0 and 1. Change reward_weights, or the arm"
         )
-    if config.phi_from == "group":
-        reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
-    return advantage, phi_of_reward(reward, config.phi_min).flatten()
+    return advantage, phi_of_groups(reward, config.phi_min, config.phi_from).flatten()
 
 
 # ---------------------------------------------------------------- scoring
@@ -161,10 +159,10 @@ class RAPOTrainer(GRPOTrainer):
         add_scoring(self.model.get_base_model() if self.has_adapter else self.model)
         if self.ref_model is not None:
             add_scoring(self.ref_model)
-        for parameter in self.model.parameters():
-            if parameter.requires_grad and self.has_adapter:
-                parameter.data = parameter.data.float()  # over 4 bits TRL makes it bfloat16, which
-                # has no place for a step of 1e-5 in a weight of 0.01
+        if self.has_adapter:  # over 4 bits TRL makes it bfloat16: no place for 1e-5 beside 0.01
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         """TRL's schedule of the learning rate, or that of `rate`."""
@@ -315,36 +313,26 @@ def check_model(trainer: RAPOTrainer) -> None:
 
 # ---------------------------------------------------------------- the command
 
-TRAIN_PUZZLES = 1600  # as many bundled puzzles as rapo_mini.py trains on
-
 
 def training_rows(settings: Options, tokenizer, context: int):
     """The training problems as a `datasets.Dataset` with the columns prompt and answer.
 
-    context: the model's, in tokens. Raises ValueError if no prompt is short enough to be trained on.
+    context: the model's, in tokens. Raises ValueError as `problems_that_fit` does.
     """
     from datasets import Dataset
 
-    count = TRAIN_PUZZLES if settings.data == "puzzles" else None  # None: all there are
-    problems = load_problems(
-        settings.data, "train", count, settings.seed, "--data", settings.data_dir
-    )
-    limit = context - settings.max_new_tokens
-    if settings.max_prompt_tokens:
-        limit = min(limit, settings.max_prompt_tokens)
+    problems = training_problems(settings.data, settings.seed, settings.data_dir)
     prompts = [render_prompt(settings.prompt_template, p) for p in problems]
-    rows = [
-        {"prompt": prompt, "answer": problem.answer}
-        for prompt, problem in zip(prompts, problems, strict=True)
-        if len(tokenizer.encode(prompt)) <= limit
-    ]
-    if not rows:
-        raise ValueError(
-            f"no prompt has at most {limit} tokens, which --max-prompt-tokens "
-            f"{settings.max_prompt_tokens} and --max-new-tokens {settings.max_new_tokens} leave of "
-            f"the context of {context}"
-        )
-    return Dataset.from_list(rows)
+    kept = problems_that_fit(
+        problems,
+        [len(tokenizer.encode(prompt)) for prompt in prompts],
+        max_prompt_tokens=settings.max_prompt_tokens,
+        max_new_tokens=settings.max_new_tokens,
+        context=context,
+    )
+    return Dataset.from_list(
+        [{"prompt": render_prompt(settings.prompt_template, p), "answer": p.answer} for p in kept]
+    )
 
 
 class MetricsLog(TrainerCallback):

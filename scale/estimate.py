@@ -31,9 +31,7 @@ class Machine:
     used_flops: float = 0.4  # share of the peak that training reaches [assumed]
     used_memory: float = 0.5  # share of the bandwidth that decoding reaches [assumed]
     used_link: float = 0.7  # share of a link that a collective reaches [assumed]
-    generate: float = (
-        0.030  # seconds a token of transformers' generate, bound by launches [assumed]
-    )
+    generate: float = 0.030  # seconds a token of transformers' generate [assumed: launches decide]
 
     def link(self, gpus: int) -> float:
         """Bytes a second that a ring over all GPUs gets through its narrowest link."""
