@@ -39,6 +39,7 @@ def need_trl() -> None:
 
 # ---------------------------------------------------------------- the config
 
+SAMPLED = "log pi_old must be that of the distribution that was sampled from"
 # An option of GRPOConfig, the values that it may have here, and why no others.
 FIXED = {
     "importance_sampling_level": (("token",), "the objective's rho is a ratio of tokens"),
@@ -48,13 +49,16 @@ FIXED = {
     "top_entropy_quantile": ((1.0,), "every sampled token carries loss"),
     "use_adaptive_entropy": ((False,), "the weight of H is a constant, entropy_coef"),
     "off_policy_mask_threshold": ((None,), "every completion carries loss"),
-    "use_bias_correction_kl": ((False,), "rho * k3 is a reverse KL: that is arm='reverse-kl'"),
+    "use_bias_correction_kl": (
+        (False,),
+        "rho * k3 has the reverse KL's gradient: arm='reverse-kl'",
+    ),
     "sync_ref_model": ((False,), "pi_ref is the frozen base"),
     "router_aux_loss_coef": ((None, 0.0), "the objective has no load-balancing term"),
-    "top_p": ((1.0,), "log pi_old must be that of the distribution that was sampled from"),
-    "top_k": ((0,), "log pi_old must be that of the distribution that was sampled from"),
-    "min_p": ((None,), "log pi_old must be that of the distribution that was sampled from"),
-    "repetition_penalty": ((1.0,), "log pi_old must be that of the distribution sampled from"),
+    "top_p": ((1.0,), SAMPLED),
+    "top_k": ((0,), SAMPLED),
+    "min_p": ((None,), SAMPLED),
+    "repetition_penalty": ((1.0,), SAMPLED),
     "vllm_structured_outputs_regex": ((None,), "completions are drawn from pi_old, unconstrained"),
     "disable_dropout": ((True,), "with dropout, scoring would not repeat what sampling did"),
     "use_transformers_continuous_batching": ((False,), "TRL rounds the adapter to 16 bits for it"),

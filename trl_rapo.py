@@ -21,12 +21,12 @@ of it was run: docs/scaling.md. All of this is ours.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, MethodType
@@ -141,6 +141,7 @@ class RAPOTrainer(GRPOTrainer):
         model,
         reward_funcs=None,
         args: RAPOConfig | None = None,
+        *,
         rate: Callable[[int], float] | None = None,
         **others,
     ):
@@ -248,10 +249,10 @@ class RAPOTrainer(GRPOTrainer):
                 ref_head = self.ref_model.get_output_embeddings()
             return to_rows(model(**batch, score=terms), real)
 
-    @contextlib.contextmanager
+    @contextmanager
     def reference(self) -> Iterator[nn.Module]:
         """pi_ref, without gradients: the model with its adapter off, or TRL's reference model."""
-        with torch.no_grad(), contextlib.ExitStack() as stack:
+        with torch.no_grad(), ExitStack() as stack:
             if self.has_adapter:
                 stack.enter_context(self.accelerator.unwrap_model(self.model).disable_adapter())
             yield self.model if self.has_adapter else self.ref_model
@@ -373,7 +374,14 @@ def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
 
 
 def main(given: Options) -> int:
-    """Train, save the adapter; the exit status (0 done, 2 bad input)."""
+    """Train, save the adapter; the exit status (0 done, 2 bad input). The main process speaks for all."""
+    others = int(os.environ.get("RANK", 0)) > 0
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if others else sys.stdout):
+        return train(given)
+
+
+def train(given: Options) -> int:
+    """What `main` does, in this process."""
     try:
         need_trl()
         settings, sentence = resolve(given)
@@ -384,10 +392,8 @@ def main(given: Options) -> int:
     except (ValueError, ImportError) as error:
         print(f"trl_rapo: {error}", file=sys.stderr)
         return 2
+    print(f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}")
     if trainer.accelerator.is_main_process:
-        print(
-            f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}"
-        )
         Path(settings.out).mkdir(parents=True, exist_ok=True)
         save_config(settings, Path(settings.out))
     trainer.train()

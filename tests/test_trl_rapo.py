@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 import rapo_mini
 import step as step_room
 import trl_rapo as room
-from objective import token_terms
+from objective import phi_of_reward, token_terms
 from pass_at_k import Evaluation, evaluate
 from policy import load_base, lora_config, with_saved_lora
 from problem_sets import load_problems
@@ -136,7 +136,7 @@ def learned(scene, updates=1, **changed):
     _, run, rolled = scene
     settings = resolve(replace(run.settings, alpha=None, phi_min=None, **changed))[0]
     advantage = step_room.group_advantages(rolled.reward).flatten()
-    phi = step_room.phi_of_reward(rolled.reward, settings.phi_min).flatten()
+    phi = phi_of_reward(rolled.reward, settings.phi_min).flatten()
     run.optimizer.zero_grad()
     metrics = step_room.backward(run.policy, rolled, advantage, phi, settings)
     named = run.policy.model.named_parameters()
@@ -177,8 +177,9 @@ def test_phi_may_follow_the_group(scene):
     trainer, seen = trainer_of(scene[0], phi_from="group")
     trainer.train()
     group = scene[2].reward.mean(dim=1, keepdim=True).expand(P, G)
+    expected = phi_of_reward(group, trainer.args.phi_min).flatten()
     _, phi = room.advantage_and_phi(scene[2].reward, trainer.args)
-    assert phi.tolist() == pytest.approx((0.7 + 0.3 * group).flatten().tolist())
+    assert phi.tolist() == pytest.approx(expected.tolist())
     shown = list(trainer._logs["advantages"])  # in the table of log_completions
     assert shown == pytest.approx(step_room.group_advantages(scene[2].reward).flatten().tolist())
     assert max((ours[n] - seen.seen[0][n]).abs().max() for n in ours) > 1e-5
@@ -508,6 +509,8 @@ REFUSED = {
     "min_p": 0.1,
     "repetition_penalty": 1.1,
     "vllm_structured_outputs_regex": "a+",
+    "disable_dropout": False,
+    "use_transformers_continuous_batching": True,
     "loss_type": "cispo",
     "generation_kwargs": {"num_beams": 2},
     "phi_min": 1.5,
@@ -561,7 +564,7 @@ def test_rewards_that_phi_cannot_follow(scene):
         ({"vllm": "colocate", "quant": "nf4"}, "--vllm colocate needs --quant none"),
         ({"prompts": 3, "group_size": 5, "micro_batch": 4}, "15 completions cannot be shared out"),
         ({"model": "nowhere"}, "--model"),
-        ({"max_new_tokens": 250}, "no prompt has at most 6 tokens"),
+        ({"max_new_tokens": 250}, "--max-new-tokens 250 after a prompt of"),
         ({"data": "aime24"}, "aime24 has no train problems"),
     ],
 )
