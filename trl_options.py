@@ -16,9 +16,10 @@ from typing import Literal
 import torch
 
 from objective import ARMS, kl_form
-from policy import compute_dtype
+from policy import compute_dtype, quiet_libraries
 from settings import ARM_DEFAULTS, Settings, flag
 
+quiet_libraries()  # before TRL loads them
 try:
     from trl import GRPOConfig
 

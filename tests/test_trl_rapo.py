@@ -331,7 +331,7 @@ def test_without_an_adapter_the_reference_is_trls_reference_model(scene):
         inputs = trainer_inputs(one, folder)
         loss = one._compute_loss(one.model, inputs)
         loss.backward()
-        losses.append((float(loss), one._metrics["train"]["kl"][0]))
+        losses.append((loss.item(), one._metrics["train"]["kl"][0]))
     assert losses[0] == pytest.approx(losses[1], abs=1e-5) and losses[0][1] > 1e-4
     assert trainer.ref_model is not None and with_adapter.ref_model is None
     assert all(p.grad is None for p in trainer.ref_model.parameters())
