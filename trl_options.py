@@ -9,6 +9,7 @@ Importing this room needs no TRL; using it does: pip install -r requirements-sca
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from policy import compute_dtype, quiet_libraries
 from settings import ARM_DEFAULTS, Settings, flag
 
 quiet_libraries()  # before TRL loads them
+warnings.filterwarnings("ignore", "`gradient_checkpointing`", FutureWarning)  # TRL's name for it
 try:
     from trl import GRPOConfig
 
