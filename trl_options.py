@@ -23,19 +23,21 @@ from settings import ARM_DEFAULTS, Settings, flag
 quiet_libraries()  # before TRL loads them
 warnings.filterwarnings("ignore", "`gradient_checkpointing`", FutureWarning)  # TRL's name for it
 try:
-    from trl import GRPOConfig
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
 
     absent = None
-except ImportError as error:
-    GRPOConfig = object
+except (ImportError, RuntimeError) as error:  # RuntimeError: TRL is here, what it needs is not
+    GRPOConfig = GRPOTrainer = TrainerCallback = object
     absent = error
 
 
 def need_trl() -> None:
     """Raise ImportError, saying what to install, if there is no TRL here."""
     if absent is not None:
+        why = " ".join(str(absent).split())
         raise ImportError(
-            f"trl_rapo needs TRL ({absent}): pip install -r requirements-scale.txt; on one device "
+            f"trl_rapo needs TRL ({why}): pip install -r requirements-scale.txt; on one device "
             "python rapo_mini.py does without"
         ) from absent
 

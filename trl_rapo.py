@@ -47,14 +47,16 @@ from policy import Policy, load_base, lora_config, terms_in_chunks, to_rows, wit
 from problem_sets import problems_that_fit, training_problems
 from problems import render_prompt
 from settings import learning_rate, resolve, save_config
-from trl_options import Options, RAPOConfig, check_options, config_of, need_trl
+from trl_options import (
+    GRPOTrainer,
+    Options,
+    RAPOConfig,
+    TrainerCallback,
+    check_options,
+    config_of,
+    need_trl,
+)
 from verifier import verify
-
-try:
-    from transformers import TrainerCallback
-    from trl import GRPOTrainer
-except ImportError:  # whoever uses the room is told so by need_trl
-    GRPOTrainer = TrainerCallback = object
 
 # ---------------------------------------------------------------- reward, advantage, phi
 
