@@ -230,9 +230,17 @@ class Plan:
 
 
 def plan(shape: Shape, settings: Settings) -> Plan:
-    """The plan of a training run; settings are resolved."""
+    """The plan of a training run; settings are resolved.
+
+    Raises ValueError if the completions alone fill the model's context.
+    """
     new = settings.max_new_tokens
-    prompt = min(settings.max_prompt_tokens or 512, max(1, shape.context - new))
+    if new >= shape.context:
+        raise ValueError(
+            f"--max-new-tokens {new} leaves no room for a prompt in the model's context of "
+            f"{shape.context}: lower it"
+        )
+    prompt = min(settings.max_prompt_tokens or 512, shape.context - new)
     batch = settings.prompts * settings.group_size
     rows = power_of_two(min(settings.sample_rows or batch, batch))
     prompts = min(settings.prompts, ceil(rows / settings.group_size))

@@ -82,6 +82,19 @@ def phi_of_reward(reward: Tensor, phi_min: float) -> Tensor:
     return phi_min + (1 - phi_min) * reward
 
 
+def phi_of_groups(reward: Tensor, phi_min: float, phi_from: str) -> Tensor:
+    """phi(r) of each completion; phi_from "group" [ours] puts the group's mean reward in r's place.
+
+    reward (P, G) -> (P, G).
+
+    >>> phi_of_groups(torch.tensor([[0.0, 1.0]]), 0.5, "group")
+    tensor([[0.7500, 0.7500]])
+    """
+    if phi_from == "group":
+        reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
+    return phi_of_reward(reward, phi_min)  # (P, G)
+
+
 def reweight(ref_logp: Tensor, phi: Tensor) -> Tensor:
     """log ref^ = log softmax(phi * log pi_ref): the reference at temperature 1/phi [ours, per token].
 
@@ -294,9 +307,27 @@ def token_shares(
     then the completions [paper]. `completions` is B, that of the whole step and not of this
     micro-batch: so shares do not depend on how a step is cut up.
     """
-    surrogate, clipped = clipped_surrogate(terms.logp, logp_old, advantage[:, None], clip_eps)
-    objective = surrogate - alpha * terms.kl + beta * terms.entropy  # (b, T)
+    objective, clipped = token_objective(
+        terms, logp_old, advantage[:, None], alpha=alpha, beta=beta, clip_eps=clip_eps
+    )
     return -objective * completion_weights(mask, completions), clipped & mask.bool()
+
+
+def token_objective(
+    terms: TokenTerms,
+    logp_old: Tensor,
+    advantage: Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    clip_eps: float,
+) -> tuple[Tensor, Tensor]:
+    """g - alpha * KL + beta * H of each token [paper], and where the clip took hold.
+
+    terms, logp_old (b, T); advantage (b, 1), or (b, T) if tokens differ in it -> two of (b, T).
+    """
+    surrogate, clipped = clipped_surrogate(terms.logp, logp_old, advantage, clip_eps)
+    return surrogate - alpha * terms.kl + beta * terms.entropy, clipped
 
 
 def completion_weights(mask: Tensor, completions: int) -> Tensor:

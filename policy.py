@@ -115,11 +115,29 @@ def load_policy(
     CPU) or "none". The new adapter's matrix B is zero, so that the policy starts as the reference.
     Raises ValueError, naming the flag, if the model or the adapter cannot be read.
     """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    base, tokenizer = load_base(model, quant, device)
+    switch_off_dropout(base)
+    if adapter is None:
+        peft_model = with_new_lora(base, lora_r, lora_alpha, seed)
+    else:
+        peft_model = with_saved_lora(base, adapter, model)
+    # Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
+    # keeps bitsandbytes from packing 4-bit weights into a form without gradients.
+    peft_model.train()
+    return Policy(peft_model, tokenizer, quant, checkpoint_layers)
+
+
+def load_base(model: str, quant: str, device_map: str | None = None) -> tuple[nn.Module, object]:
+    """The frozen base and its tokenizer. device_map None: where the trainer puts it.
+
+    Raises ValueError, naming the flag, if the model cannot be read.
+    """
     quiet_libraries()
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    options: dict = {"dtype": compute_dtype(device), "device_map": device}
+    options: dict = {"dtype": compute_dtype(device), "device_map": device_map}
     if quant == "nf4":
         options["quantization_config"] = nf4_config(options["dtype"])
     try:
@@ -130,15 +148,7 @@ def load_policy(
             f"the model {model!r} could not be loaded: give --model a folder that holds one, or a "
             f"Hugging Face id that can be reached from here ({str(error).splitlines()[0]})"
         ) from error
-    switch_off_dropout(base)
-    if adapter is None:
-        peft_model = with_new_lora(base, lora_r, lora_alpha, seed)
-    else:
-        peft_model = with_saved_lora(base, adapter, model)
-    # Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
-    # keeps bitsandbytes from packing 4-bit weights into a form without gradients.
-    peft_model.train()
-    return Policy(peft_model, tokenizer, quant, checkpoint_layers)
+    return base, tokenizer
 
 
 def switch_off_dropout(model: nn.Module) -> None:
@@ -152,13 +162,18 @@ def switch_off_dropout(model: nn.Module) -> None:
 
 def with_new_lora(base: nn.Module, lora_r: int, lora_alpha: int, seed: int) -> nn.Module:
     """LoRA on all linear layers but the head, in float32 also over 16-bit and 4-bit weights."""
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     torch.manual_seed(seed)  # LoRA's matrix A is random
-    lora = LoraConfig(
+    return get_peft_model(base, lora_config(lora_r, lora_alpha))
+
+
+def lora_config(lora_r: int, lora_alpha: int):
+    from peft import LoraConfig
+
+    return LoraConfig(
         r=lora_r, lora_alpha=lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return get_peft_model(base, lora)
 
 
 def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Module:
@@ -355,34 +370,70 @@ def score(
     with learning_weights(policy) as learner:
         state = completion_states(learner, *batch)  # (N, hidden)
     head = policy.model.get_output_embeddings()
+    real = mask.bool()
+    flat, seen = terms_in_chunks(
+        (head, state),
+        None if ref_state is None else (head, ref_state),
+        tokens[real],
+        phi[:, None].expand_as(tokens)[real],
+        arm=arm,
+        form=form,
+        temperature=temperature,
+        chunk_tokens=chunk_tokens,
+        look=glimpses is not None,
+    )
+    if glimpses is not None:
+        fields = zip(*(glimpse for (glimpse,) in seen), strict=True)
+        glimpses.append(Glimpse(*(unflatten(field, real) for field in fields)))
+    return to_rows(flat, real)
+
+
+def terms_in_chunks(
+    policy_at: tuple[nn.Module, Tensor],
+    reference_at: tuple[nn.Module, Tensor] | None,
+    token: Tensor,
+    phi: Tensor,
+    *,
+    arm: str,
+    form: str,
+    temperature: float,
+    chunk_tokens: int,
+    look: bool = False,
+) -> tuple[TokenTerms, list]:
+    """The TokenTerms of N tokens; of the logits, `chunk_tokens` rows exist at a time.
+
+    policy_at, reference_at: the head of pi_theta and of pi_ref, each with its states (N, hidden), which
+    have no gradient in the reference's; token, phi (N,) -> fields of (N,), and for each chunk a list:
+    with its Glimpse if `look`, else None.
+    """
+    head, state = policy_at
+    ref_head, ref_state = (None, None) if reference_at is None else reference_at
 
     def terms_of(state: Tensor, ref_state: Tensor | None, token: Tensor, token_phi: Tensor):
         logits = head(state) / temperature  # (n, V)
         with torch.no_grad():
-            ref_logits = None if ref_state is None else head(ref_state) / temperature  # (n, V)
-        seen = None if glimpses is None else []  # its own list: the backward pass comes here again
+            ref_logits = None if ref_state is None else ref_head(ref_state) / temperature  # (n, V)
+        seen = [] if look else None  # its own list: the backward pass comes here again
         return token_terms(logits, ref_logits, token, token_phi, arm, form, seen), seen
 
-    real = mask.bool()
-    token = tokens[real]  # (N,)
-    token_phi = phi[:, None].expand_as(tokens)[real]  # (N,)
     chunks = [
         checkpoint(
             terms_of,
             state[i : i + chunk_tokens],
             None if ref_state is None else ref_state[i : i + chunk_tokens],
             token[i : i + chunk_tokens],
-            token_phi[i : i + chunk_tokens],
+            phi[i : i + chunk_tokens],
             use_reentrant=False,
         )
-        for i in range(0, len(token), chunk_tokens)
+        for i in range(0, max(len(token), 1), chunk_tokens)  # without tokens: one chunk of none
     ]
     parts, seen = zip(*chunks, strict=True)
-    flat = TokenTerms(*(torch.cat(field) for field in zip(*parts, strict=True)))  # fields (N,)
-    if glimpses is not None:
-        fields = zip(*(glimpse for (glimpse,) in seen), strict=True)
-        glimpses.append(Glimpse(*(unflatten(field, real) for field in fields)))
-    return TokenTerms(*(x.new_zeros(tokens.shape).masked_scatter(real, x) for x in flat))
+    return TokenTerms(*(torch.cat(field) for field in zip(*parts, strict=True))), list(seen)
+
+
+def to_rows(flat: TokenTerms, real: Tensor) -> TokenTerms:
+    """Fields of (N,) put where real (b, T) is True, 0 elsewhere: fields of (b, T)."""
+    return TokenTerms(*(x.new_zeros(real.shape).masked_scatter(real, x) for x in flat))
 
 
 def unflatten(parts: tuple[Tensor | None, ...], real: Tensor) -> Tensor | None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from problems import Problem, puzzles
 from verifier import check_gold
 
+TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
+
 
 @dataclass(frozen=True)
 class PublicSet:
@@ -82,6 +84,48 @@ def load_problems(
         )
     random.Random(seed).shuffle(found)
     return found[:count]
+
+
+def training_problems(data: str, seed: int, data_dir: str | None = None) -> list[Problem]:
+    """What --data trains on: of the bundled puzzles TRAIN_PUZZLES, of anything else all there are."""
+    count = TRAIN_PUZZLES if data == "puzzles" else None
+    return load_problems(data, "train", count, seed, "--data", data_dir)
+
+
+def problems_that_fit(
+    problems: list[Problem],
+    lengths: list[int],
+    *,
+    max_prompt_tokens: int,
+    max_new_tokens: int,
+    context: int,
+    also: int = 0,
+) -> list[Problem]:
+    """The training problems with prompts of at most max_prompt_tokens (0: all); says what it leaves out.
+
+    lengths: tokens of each problem's prompt; also: of the longest prompt of other problems; context: the
+    model's, in tokens. Raises ValueError if no problem is left, or if a prompt and its completion may not
+    fit into the context.
+    """
+    limit = max_prompt_tokens or max(lengths)
+    kept = [p for p, length in zip(problems, lengths, strict=True) if length <= limit]
+    if len(kept) < len(problems):
+        print(
+            f"data: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
+            f"prompts are longer than --max-prompt-tokens {limit}"
+        )
+    if not kept:
+        raise ValueError(
+            f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
+            f"{min(lengths)} tokens"
+        )
+    longest = max(min(max(lengths), limit), also)
+    if longest + max_new_tokens > context:
+        raise ValueError(
+            f"--max-new-tokens {max_new_tokens} after a prompt of {longest} tokens "
+            f"is more than the model's context of {context}: at most {context - longest} fit"
+        )
+    return kept
 
 
 # ---------------------------------------------------------------- public sets

@@ -28,7 +28,7 @@ from health import diagnose
 from memory_limit import OutOfPieces
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
-from problem_sets import load_problems
+from problem_sets import load_problems, problems_that_fit, training_problems
 from problems import Problem, render_prompt
 from settings import (
     Settings,
@@ -43,7 +43,6 @@ from settings import (
 from step import Rollout, learn, make_optimizer, rollout
 from tracer import Trace
 
-TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
 
 
@@ -54,10 +53,7 @@ class Run:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.settings, self.out = settings, Path(settings.out)
-        count = TRAIN_PUZZLES if settings.data == "puzzles" else None  # None: all there are
-        self.problems = load_problems(
-            settings.data, "train", count, settings.seed, "--data", settings.data_dir
-        )
+        self.problems = training_problems(settings.data, settings.seed, settings.data_dir)
         self.eval_problems: list[Problem] = []  # read now: a wrong file is found before training
         if settings.eval_problems:
             self.eval_problems = load_problems(
@@ -88,32 +84,15 @@ class Run:
         return len(self.policy.tokenizer.encode(prompt))
 
     def check_lengths(self) -> None:
-        """Leave out training problems with prompts longer than --max-prompt-tokens.
-
-        Raise ValueError if none is left, or if a prompt and its completion may not fit into the model's
-        context.
-        """
-        context = self.policy.model.config.max_position_embeddings  # tokens
-        lengths = [self.prompt_tokens(p) for p in self.problems]
-        limit = self.settings.max_prompt_tokens or max(lengths)
-        kept = [p for p, length in zip(self.problems, lengths, strict=True) if length <= limit]
-        if len(kept) < len(self.problems):
-            print(
-                f"data: {len(self.problems) - len(kept)} of {len(lengths)} problems left out, their "
-                f"prompts are longer than --max-prompt-tokens {limit}"
-            )
-        if not kept:
-            raise ValueError(
-                f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
-                f"{min(lengths)} tokens"
-            )
-        self.problems = kept
-        longest = max(min(max(lengths), limit), *map(self.prompt_tokens, self.eval_problems), 0)
-        if longest + self.settings.max_new_tokens > context:
-            raise ValueError(
-                f"--max-new-tokens {self.settings.max_new_tokens} after a prompt of {longest} tokens "
-                f"is more than the model's context of {context}: at most {context - longest} fit"
-            )
+        """Leave out training problems with long prompts, as `problems_that_fit` says and raises."""
+        self.problems = problems_that_fit(
+            self.problems,
+            [self.prompt_tokens(p) for p in self.problems],
+            max_prompt_tokens=self.settings.max_prompt_tokens,
+            max_new_tokens=self.settings.max_new_tokens,
+            context=self.policy.model.config.max_position_embeddings,
+            also=max(map(self.prompt_tokens, self.eval_problems), default=0),
+        )
 
     def problems_of(self, step: int) -> list[Problem]:
         """The P problems of a step: the data in an order shuffled anew in each epoch."""

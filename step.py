@@ -21,7 +21,7 @@ from objective import (
     completion_weights,
     effective_sample_size,
     group_advantages,
-    phi_of_reward,
+    phi_of_groups,
     token_shares,
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
@@ -117,9 +117,7 @@ def learn(
     began = time.perf_counter()
     reward = rolled.reward.to(policy.device)  # (P, G)
     advantage = group_advantages(reward).flatten()  # (B,)
-    if settings.phi_from == "group":
-        reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
-    phi = phi_of_reward(reward, settings.phi_min).flatten()  # (B,)
+    phi = phi_of_groups(reward, settings.phi_min, settings.phi_from).flatten()  # (B,)
 
     def attempt(settings: Settings) -> tuple[dict, Recorder | None]:
         optimizer.zero_grad()

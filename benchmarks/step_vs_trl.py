@@ -1,6 +1,6 @@
 """One training step here against one step of TRL's GRPOTrainer, side by side, in one process.
 
-    pip install -r requirements.txt trl
+    pip install -r requirements-scale.txt
     python benchmarks/step_vs_trl.py
 
 Both train the bundled base: the same prompts in the same order, 8 prompts x 16 completions, the same

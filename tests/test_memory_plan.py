@@ -261,6 +261,12 @@ def test_what_cannot_fit_is_refused_and_what_to_lower_is_named():
         room.shape_of("no/such-model")
 
 
+def test_completions_longer_than_the_context_are_refused():
+    plan(QWEN_3B, settings_for(max_new_tokens=32767))
+    with pytest.raises(ValueError, match=r"--max-new-tokens 32768 .* context of 32768"):
+        plan(QWEN_3B, settings_for(max_new_tokens=32768))
+
+
 def test_a_dry_run_needs_no_gpu_no_network_and_no_weights(tmp_path):
     """In under five seconds of processor time (another process may hold the clock up)."""
     command = [sys.executable, str(Path(room.__file__).parent / "rapo_mini.py"), "--dry-run"]

@@ -7,6 +7,7 @@ import torch
 
 import rapo_mini
 import step as room
+from objective import phi_of_reward
 from settings import Settings, resolve
 
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "threads": 1, "eval_problems": 0}
@@ -24,7 +25,7 @@ def run(tmp_path):
 def gradients(run, rolled, **changed):
     settings = replace(run.settings, **changed)
     advantage = room.group_advantages(rolled.reward).flatten()
-    phi = room.phi_of_reward(rolled.reward, settings.phi_min).flatten()
+    phi = phi_of_reward(rolled.reward, settings.phi_min).flatten()
     run.optimizer.zero_grad()
     metrics = room.backward(run.policy, rolled, advantage, phi, settings)
     return metrics, [p.grad.clone() for p in run.policy.trainable()]
