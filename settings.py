@@ -264,12 +264,12 @@ def save_config(settings: Settings, out: Path) -> None:
         part.write_text(json.dumps(asdict(settings), indent=1) + "\n")
 
 
-def load_config(out: Path) -> Settings:
-    """The settings of the run in a folder. Raises ValueError if there is none."""
+def load_config(out: Path, kind: type[Settings] = Settings) -> Settings:
+    """The settings of the run in a folder. Raises ValueError if there is none of this kind."""
     path = out / "config.json"
     try:
         saved = json.loads(path.read_text())
-        return Settings(**saved)
+        return kind(**saved)
     except OSError as error:
         raise ValueError(f"{out} holds no run: {path} could not be read (--resume)") from error
     except (TypeError, json.JSONDecodeError) as error:
@@ -278,22 +278,23 @@ def load_config(out: Path) -> Settings:
 
 def resumed(given: Settings) -> Settings:
     """The saved settings of the run that given.resume names, with given.steps."""
-    return replace(load_config(Path(given.resume)), steps=given.steps, out=given.resume)
+    saved = load_config(Path(given.resume), type(given))
+    return replace(saved, steps=given.steps, out=given.resume)
 
 
-def parse(arguments: list[str] | None = None) -> Settings:
-    """The settings that a command line asks for; None: this program's own.
+def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -> Settings:
+    """The settings, of this kind, that a command line asks for; None: this program's own.
 
     Beside --resume the only flag that may say something new is --steps: anything else would be another
     run, so it raises ValueError.
     """
-    given = tyro.cli(Settings, args=arguments, description=Settings.__doc__)
+    given = tyro.cli(kind, args=arguments, description=kind.__doc__)
     if given.resume is None:
         return given
-    saved = replace(load_config(Path(given.resume)), resume=given.resume)
+    saved = replace(load_config(Path(given.resume), kind), resume=given.resume)
     # Parsed again on top of the saved settings: now a flag that is not given has the saved value.
-    given = tyro.cli(Settings, args=arguments, default=saved)
-    for field in fields(Settings):
+    given = tyro.cli(kind, args=arguments, default=saved)
+    for field in fields(kind):
         ours, theirs = getattr(given, field.name), getattr(saved, field.name)
         if field.name != "steps" and ours != theirs:
             raise ValueError(

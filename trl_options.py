@@ -188,7 +188,6 @@ ELSEWHERE = {
     "trace_at": "python rapo_mini.py --trace",
     "dry_run": "python rapo_mini.py --dry-run",
     "gpu_memory": "python rapo_mini.py --dry-run --gpu-memory",
-    "resume": "RAPOTrainer.train(resume_from_checkpoint=...)",
 }
 
 
@@ -203,7 +202,9 @@ def check_options(given: Options, settings: Options) -> None:
             "merged into them, and 4-bit weights cannot be handed over"
         )
     if (Path(settings.out) / "config.json").exists():
-        raise ValueError(f"{settings.out} already holds a run: give another --out")
+        raise ValueError(
+            f"{settings.out} already holds a run: --resume {settings.out}, or another --out"
+        )
 
 
 def config_of(settings: Options, processes: int) -> RAPOConfig:

@@ -32,7 +32,6 @@ from pathlib import Path
 from types import MappingProxyType, MethodType
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from objective import (
@@ -46,7 +45,7 @@ from objective import (
 from policy import Policy, load_base, lora_config, terms_in_chunks, to_rows, with_saved_lora
 from problem_sets import problems_that_fit, training_problems
 from problems import render_prompt
-from settings import learning_rate, resolve, save_config
+from settings import learning_rate, parse, resolve, resumed, save_config, whole
 from trl_options import (
     GRPOTrainer,
     Options,
@@ -375,6 +374,21 @@ def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
     return trainer, settings
 
 
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest whole checkpoint of the Trainer: the one whose last file was written."""
+    states = out.glob("checkpoint-*/trainer_state.json")
+    return max((s.parent for s in states), key=lambda c: int(c.name.split("-")[1]), default=None)
+
+
+def go_back_to(checkpoint: Path | None, out: Path) -> None:
+    """Cut metrics.jsonl to the updates that the checkpoint has seen."""
+    seen = int(checkpoint.name.split("-")[1]) if checkpoint else 0
+    log = out / "metrics.jsonl"
+    lines = log.read_text().splitlines()[:seen] if log.exists() else []
+    with whole(log) as part:
+        part.write_text("".join(line + "\n" for line in lines))
+
+
 def main(given: Options) -> int:
     """Train, save the adapter; the exit status (0 done, 2 bad input). The main process speaks for all."""
     others = int(os.environ.get("RANK", 0)) > 0
@@ -386,8 +400,11 @@ def train(given: Options) -> int:
     """What `main` does, in this process."""
     try:
         need_trl()
-        settings, sentence = resolve(given)
-        check_options(given, settings)
+        if given.resume:
+            settings, sentence = resumed(given), f"going on with {given.resume}"
+        else:
+            settings, sentence = resolve(given)
+            check_options(given, settings)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         trainer, settings = make_trainer(settings)
@@ -395,13 +412,26 @@ def train(given: Options) -> int:
         print(f"trl_rapo: {error}", file=sys.stderr)
         return 2
     print(f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}")
+    out = Path(settings.out)
+    checkpoint = last_checkpoint(out) if given.resume else None
     if trainer.accelerator.is_main_process:
-        Path(settings.out).mkdir(parents=True, exist_ok=True)
-        save_config(settings, Path(settings.out))
-    trainer.train()
-    trainer.save_model(str(Path(settings.out) / "adapter"))
+        out.mkdir(parents=True, exist_ok=True)
+        save_config(settings, out)
+        go_back_to(checkpoint, out)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    trainer.save_model(str(out / "adapter"))
     return 0
 
 
+def command() -> int:
+    """The command line; the exit status as in `main`."""
+    try:
+        given = parse(kind=Options)
+    except ValueError as error:
+        print(f"trl_rapo: {error}", file=sys.stderr)
+        return 2
+    return main(given)
+
+
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=Options.__doc__)))
+    sys.exit(command())

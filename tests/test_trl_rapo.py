@@ -595,6 +595,30 @@ def test_a_flag_that_cannot_be_is_refused(tmp_path, capsys, flags, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
+    """Two steps, a third that was logged and then lost: the metrics are those of an undisturbed run."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    small = {"prompts": 2, "group_size": 4, "max_new_tokens": 40, "save_every": 2, "threads": 1}
+    assert room.main(Options(**small, steps=4, out=str(whole))) == 0
+    assert room.main(Options(**small, steps=2, out=str(killed))) == 0
+    first = (killed / "metrics.jsonl").read_text()
+    with (killed / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps({"step": 2, "reward": 9.0}) + "\n")
+    (killed / "checkpoint-3").mkdir()  # not yet whole
+    assert room.main(Options(resume=str(killed), steps=4)) == 0
+    assert (killed / "metrics.jsonl").read_text().startswith(first), "these steps are not repeated"
+    lines = [
+        [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
+        for out in (whole, killed)
+    ]
+    for ours, theirs in zip(*lines, strict=True):
+        for name in ("step", "reward", "loss", "kl", "entropy", "grad_norm", "learning_rate"):
+            assert theirs[name] == pytest.approx(ours[name], rel=1e-4, abs=1e-7), (
+                ours["step"],
+                name,
+            )
+
+
 def test_a_folder_with_a_run_is_not_written_over(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     assert room.main(Options(out=str(tmp_path))) == 2
