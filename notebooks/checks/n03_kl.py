@@ -1,0 +1,187 @@
+"""Checks of notebook 03: the two KLs, what forgetting costs, k3, coefficients, expected gradients."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from checks import Answer, NotYet, close, empty, exercise
+from objective import exact_forward_kl, exact_reverse_kl, k1, k2, k3, k_rapo
+
+ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3, "k_rapo": k_rapo}
+DESCENT = {"k1": "nothing", "k2": "reverse", "k3": "forward", "k_rapo": "neither"}
+
+
+def rows(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Random log-probs in float64, normalised over the last dimension."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64).log_softmax(-1)
+
+
+@exercise("03.1", "my_kls")
+def both_kls(answer: Answer) -> str:
+    logp, ref = rows(3, 5, seed=1), rows(3, 5, seed=2)
+    truth = exact_forward_kl(logp, ref), exact_reverse_kl(logp, ref)
+    result = answer(logp, ref)
+    answer.need(
+        isinstance(result, (tuple, list)) and len(result) == 2,
+        "my_kls has to give back two things, forward and reverse",
+    )
+    parts = [
+        Answer("my_kls", lambda *_, part=part: part).tensor(logp, ref, shape=(3,))
+        for part in result
+    ]
+    if close(parts[0], truth[1]) and close(parts[1], truth[0]):
+        raise NotYet("the two are right but swapped: in the forward KL the reference is in front")
+    for name, part, right in zip(("forward", "reverse"), parts, truth, strict=True):
+        answer.need(
+            not close(part, -right),
+            f"{name} has the wrong sign: a KL is never negative. Which one is on top in the log?",
+        )
+        unweighted = {
+            "forward": (ref * (ref - logp)).sum(-1),
+            "reverse": (logp * (logp - ref)).sum(-1),
+        }
+        answer.need(
+            not close(part, unweighted[name]),
+            f"{name} weighs with a log-prob; the weight in front is a probability",
+        )
+        answer.need(
+            close(part, right),
+            f"{name} is not right yet: for the first of three rows it gives {float(part[0]):.4f}, "
+            f"and {float(right[0]):.4f} is right",
+        )
+    return "both are right. The library calls them exact_forward_kl and exact_reverse_kl."
+
+
+@exercise("03.2", "my_price")
+def price_of_forgetting(answer: Answer) -> str:
+    for p in (0.3, 0.03, 0.9):
+        try:
+            got = answer.number(p)
+        except NotYet as sentence:
+            if "no finite number" in str(sentence):
+                raise NotYet(
+                    "my_price is not finite: that is the forward KL, which divides by the policy's 0. "
+                    "In the reverse KL the dropped token's own term is 0 log 0 = 0"
+                ) from None
+            raise
+        truth = -math.log(1 - p)
+        if close(got, truth, 1e-6):
+            continue
+        mistakes = {
+            -truth: "the size is right and the sign is not: a KL is positive",
+            -math.log(p): "that is the price of keeping ONLY this token; here it is dropped",
+            truth * (1 - p): "nearly: the weights in front are the policy's probabilities of the "
+            "others, and those sum to 1, not to 1 - p",
+        }
+        for value, sentence in mistakes.items():
+            answer.need(not close(got, value, 1e-6), sentence)
+        raise NotYet(
+            f"for p = {p:g} it gives {got:.4f}, and {truth:.4f} is right. By which factor has each "
+            "other token grown?"
+        )
+    return (
+        "right. The price of forgetting is bounded: that is how a reverse KL lets a policy forget."
+    )
+
+
+@exercise("03.3", "my_k3")
+def third_estimator(answer: Answer) -> str:
+    logp, ref = rows(6, seed=3), rows(6, seed=4)
+    got = answer.tensor(logp, ref, shape=(6,))
+    answer.need(
+        not close(got, k3(ref, logp)),
+        "w is upside down: it is ref / pi, so log w = ref_logp - logp",
+    )
+    answer.need(not close(got, k1(logp, ref)), "that is k1 = -log w; w - 1 is still to be added")
+    answer.need(not close(got, -k3(logp, ref)), "all signs are turned round: k3 is never negative")
+    answer.need(
+        not close(got, ref / logp - 1 - torch.log(ref / logp)),
+        "w is the quotient of the probabilities, not of their logs",
+    )
+    answer.need(
+        not close(got, torch.expm1(ref - logp) + (ref - logp)), "log w is subtracted, not added"
+    )
+    answer.need(
+        close(got, k3(logp, ref)),
+        f"at log pi = {float(logp[0]):.3f}, log ref = {float(ref[0]):.3f} it gives "
+        f"{float(got[0]):.4f}, and {float(k3(logp, ref)[0]):.4f} is right",
+    )
+    return "right. It is 0 where pi = ref, and positive everywhere else."
+
+
+@exercise("03.4", "my_table")
+def coefficients(answer: Answer) -> str:
+    table = answer.value
+    answer.need(
+        isinstance(table, dict) and {"coefficients", "descent"} <= set(table),
+        "my_table has to hold my_coefficients and my_descent, as in the cell's last line",
+    )
+    for name, value in table["coefficients"].items():
+        if empty(value):
+            raise NotYet(f"the coefficient of {name} is still missing")
+    log_w = torch.linspace(-2.0, 2.0, 9, dtype=torch.float64)
+    for name, estimator in ESTIMATORS.items():
+        logp = torch.zeros(9, dtype=torch.float64, requires_grad=True)
+        truth = torch.autograd.grad(estimator(logp, log_w).sum(), logp)[0]
+        student = Answer(f"the coefficient of {name}", table["coefficients"].get(name, ...))
+        got = student.tensor(log_w, shape=(9,))
+        answer.need(
+            not close(got, -truth) or name == "k1",
+            f"the coefficient of {name} has the wrong sign: log w falls when log pi rises",
+        )
+        answer.need(
+            close(got, truth),
+            f"the coefficient of {name} is not its derivative by log pi: at log w = 1 it gives "
+            f"{float(got[6]):.3f}, and the slope there is {float(truth[6]):.3f}",
+        )
+    for name, says in DESCENT.items():
+        given = table["descent"].get(name)
+        answer.need(
+            given in set(DESCENT.values()),
+            f"what {name} descends has to be one of nothing, forward, reverse, neither; it is {given!r}",
+        )
+        if name == "k3" and given == "reverse":
+            raise NotYet(
+                "the coefficients are right; look at k3's again. A constant counts for nothing: is what "
+                "is left -w or -log w?"
+            )
+        answer.need(
+            given == says,
+            f"the coefficients are right, but {name} does not descend {given!r}: compare its "
+            "coefficient with -w (forward) and -log w (reverse)",
+        )
+    return "right, all four. k3 is logged as a reverse KL and trained as a forward one."
+
+
+@exercise("03.5", "my_expected_gradient")
+def expected_gradient(answer: Answer) -> str:
+    logits, ref = 2 * rows(6, seed=5), rows(6, seed=6)
+    pi = logits.softmax(-1)
+    for name, estimator in ESTIMATORS.items():
+        live = logits.clone().requires_grad_()
+        logp = live.log_softmax(-1)
+        truth = torch.autograd.grad((pi * estimator(logp, ref)).sum(), live)[0]
+        through = torch.autograd.grad(
+            (live.softmax(-1) * estimator(live.log_softmax(-1), ref)).sum(), live
+        )[0]
+        plain = torch.autograd.grad(estimator(live.log_softmax(-1), ref).sum(), live)[0]
+        mean = torch.autograd.grad(estimator(live.log_softmax(-1), ref).mean(), live)[0]
+        got = answer.tensor(estimator, logits, ref, shape=(6,))
+        if name == "k1" and close(got, through):
+            raise NotYet(
+                "for k1 the gradient is not 0: the weight pi(v) has to be a number. Where does your "
+                "gradient run through it?"
+            )
+        answer.need(
+            not (close(got, plain) or close(got, mean)),
+            "every token counts the same in your sum; each has to be weighted with its probability",
+        )
+        answer.need(
+            close(got, truth),
+            f"for {name} it gives {[round(g, 3) for g in got.tolist()]}, and "
+            f"{[round(g, 3) for g in truth.tolist()]} is right",
+        )
+    return "right. With k1 it gives zeros, and with k3 the forward KL's gradient, pi - ref."

@@ -1,0 +1,173 @@
+"""Checks of notebook 04: advantages, the reweighted reference, the surrogate, the loss, its gradient."""
+
+from __future__ import annotations
+
+import torch
+
+from checks import Answer, NotYet, close, exercise
+from objective import clipped_surrogate, group_advantages, reweight
+
+
+def shown(values: torch.Tensor) -> str:
+    return "[" + ", ".join(f"{v:.3f}" for v in values.flatten().tolist()) + "]"
+
+
+@exercise("04.1", "my_advantages")
+def advantages(answer: Answer) -> str:
+    reward = torch.tensor([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]])
+    got, truth = answer.tensor(reward, shape=(3, 4)), group_advantages(reward)
+    centred = reward - reward.mean(dim=1, keepdim=True)
+    answer.need(
+        not close(got, centred), "the mean is taken off; the division by the std is missing"
+    )
+    answer.need(
+        not close(got, centred / reward.std(dim=1, keepdim=True), 1e-3),
+        "your standard deviation divides by G - 1 (PyTorch's default); here it is divided by G: "
+        "correction=0",
+    )
+    whole = reward - reward.mean()
+    answer.need(
+        not (
+            close(got, whole / reward.std(correction=0), 1e-3)
+            or close(got, whole / reward.std(), 1e-3)
+        ),
+        "mean and std are taken over all prompts together; each row is a group of its own (dim=1)",
+    )
+    answer.need(
+        close(got, truth, 1e-3),
+        f"for the rewards 1 0 0 0 it gives {shown(got[0])}, and {shown(truth[0])} is right",
+    )
+    try:
+        equal = answer.tensor(torch.ones(2, 4), shape=(2, 4))
+    except NotYet:
+        raise NotYet(
+            "right, but for a group whose rewards are all equal it divides 0 by 0; there A is 0"
+        ) from None
+    answer.need(
+        close(equal, torch.zeros(2, 4)), "a group whose rewards are all equal must have A = 0"
+    )
+    return "right. The advantages of each group have mean 0 and, if any differ, mean square 1."
+
+
+@exercise("04.2", "my_reweight")
+def reweighted(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(0)
+    ref = torch.randn(2, 5, generator=generator, dtype=torch.float64).log_softmax(-1)
+    for phi in (0.5, 1.0, 0.0):
+        got, truth = answer.tensor(ref, phi, shape=(2, 5)), reweight(ref, torch.tensor(phi))
+        answer.need(
+            phi != 0.5 or not close(got, phi * ref),
+            "the power is right, but the rows no longer sum to 1: subtract the log of their sum",
+        )
+        answer.need(
+            phi != 0.5 or not close(got, (ref / phi).log_softmax(-1)),
+            "that divides by phi and so sharpens the reference; phi below 1 has to flatten it",
+        )
+        answer.need(
+            not close(got, truth.exp()),
+            "those are probabilities; the function gives back their logs",
+        )
+        answer.need(
+            phi != 0.5 or not close(got, (phi * ref.exp()).log_softmax(-1)),
+            "the power acts on the probability: in logs, phi times the LOG-prob",
+        )
+        answer.need(
+            close(got, truth),
+            f"at phi = {phi:g} the first row has probabilities {shown(got[0].exp())}, and "
+            f"{shown(truth[0].exp())} is right",
+        )
+    return "right. At phi = 0 it is uniform, at phi = 1 the reference itself."
+
+
+@exercise("04.3", "my_surrogate")
+def surrogate(answer: Answer) -> str:
+    rho = torch.tensor([1.5, 0.5, 0.5, 1.5, 1.0])
+    advantage = torch.tensor([1.0, 1.0, -1.0, -1.0, 2.0])
+    got = answer.tensor(rho, advantage, 0.2, shape=(5,))
+    truth = clipped_surrogate(rho.log(), torch.zeros(5), advantage, 0.2)[0]
+    clipped = rho.clamp(0.8, 1.2) * advantage
+    answer.need(
+        not close(got, clipped),
+        "that clips always; the minimum with rho * A is missing. Look at A = 1, rho = 0.5: a good token "
+        "that got less likely must still be pushed up",
+    )
+    answer.need(
+        not close(got, torch.maximum(rho * advantage, clipped)),
+        "that takes the larger of the two; the surrogate is the pessimist and takes the smaller",
+    )
+    answer.need(
+        not close(got, rho * advantage), "nothing is clipped yet: rho = 1.5 with A = 1 gives 1.2"
+    )
+    answer.need(
+        not close(got, torch.minimum(rho, rho.clamp(0.8, 1.2)) * advantage),
+        "the minimum is taken of the ratios; it has to be taken after they are multiplied with A, which "
+        "may be negative",
+    )
+    answer.need(
+        close(got, truth),
+        f"for rho {shown(rho)} and A {shown(advantage)} g is {shown(truth)}, not {shown(got)}",
+    )
+    return "right. It clips only where that makes the objective smaller."
+
+
+@exercise("04.4", "my_loss")
+def loss(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(1)
+    g, kl, h = torch.randn(3, 3, 4, generator=generator, dtype=torch.float64).abs()
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
+    filled = [torch.where(mask.bool(), x, 99.0) for x in (g, kl, h)]  # padding holds anything
+    got = answer.tensor(*filled, mask, 0.3, 0.1, shape=())
+    value = g - 0.3 * kl + 0.1 * h
+    per = (value * mask).sum(1) / mask.sum(1)
+    truth = -per.mean()
+    answer.need(
+        not close(got, -truth), "that is J itself; the loss is -J, because optimizers go downhill"
+    )
+    answer.need(
+        not close(got, -(value * mask).sum() / mask.sum()),
+        "all tokens are averaged together, so that a long completion counts more than a short one; first "
+        "the mean of each completion, then the mean of those",
+    )
+    padded = filled[0] - 0.3 * filled[1] + 0.1 * filled[2]
+    answer.need(not close(got, -padded.mean()), "the padding is averaged in: use the mask")
+    answer.need(
+        not close(got, -(value * mask).mean()),
+        "the padding is counted as zeros: divide by the number of real tokens, mask.sum(dim=1)",
+    )
+    answer.need(not close(got, -per.sum()), "the completions are added; their mean is wanted")
+    plus = -(((g + 0.3 * kl + 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
+    minus = -(((g - 0.3 * kl - 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
+    answer.need(not close(got, plus), "the KL is a price: in J it is subtracted")
+    answer.need(not close(got, minus), "the entropy is wanted: in J it is added")
+    answer.need(close(got, truth), f"it gives {float(got):.4f}, and {float(truth):.4f} is right")
+    return "right. Each completion has the same say, however long it is."
+
+
+@exercise("04.5", "my_logit_gradient")
+def logit_gradient(answer: Answer) -> str:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(5, generator=generator, dtype=torch.float64)
+    target = torch.randn(5, generator=generator, dtype=torch.float64).softmax(-1)
+    pi, token, unit = logits.softmax(-1), 3, torch.eye(5, dtype=torch.float64)[3]
+    for advantage, alpha, part in (
+        (-0.5, 0.0, "the reward's"),
+        (0.0, 0.3, "the KL's"),
+        (1.5, 0.3, "the"),
+    ):
+        got = answer.tensor(pi, target, token, advantage, alpha, shape=(5,))
+        truth = -advantage * (unit - pi) + alpha * (pi - target)
+        answer.need(
+            not close(got, -truth),
+            f"{part} part has the wrong sign: the gradient of the loss, -(g - alpha KL), is asked for",
+        )
+        answer.need(
+            not close(got, -advantage * unit + alpha * (pi - target)) or advantage == 0,
+            "the reward's part misses the softmax: raising one logit lowers all other probabilities, so "
+            "e_y - pi and not e_y",
+        )
+        answer.need(
+            close(got, truth),
+            f"{part} part is not right: with A = {advantage:g}, alpha = {alpha:g} it gives {shown(got)}, "
+            f"and {shown(truth)} is right",
+        )
+    return "right. Both parts sum to 0: what one token gains the others lose."

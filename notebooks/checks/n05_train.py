@@ -1,0 +1,136 @@
+"""Checks of notebook 05: pass@k, a paired difference, the base on Hard, four logs to diagnose."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from checks import Answer, close, exercise
+from health import diagnose
+from pass_at_k import Estimate, bootstrap
+
+
+@exercise("05.1", "my_pass_at_k")
+def unbiased(answer: Answer) -> str:
+    for n, c, k in ((4, 1, 2), (16, 3, 8), (8, 0, 4), (8, 8, 1), (8, 6, 4)):
+        got, truth = answer.number(n, c, k), 1 - math.comb(n - c, k) / math.comb(n, k)
+        naive = 1 - (1 - c / n) ** k
+        answer.need(
+            close(got, truth, 1e-9) or not close(got, naive, 1e-9),
+            f"that is 1 - (1 - c/n)^k, which draws with putting back: for n={n}, c={c}, k={k} it is "
+            f"{naive:.3f}, and {truth:.3f} is right",
+        )
+        answer.need(
+            close(got, truth, 1e-9) or not close(got, 1 - truth, 1e-9),
+            "that is the probability that all k miss",
+        )
+        answer.need(
+            close(got, truth, 1e-9),
+            f"for n={n}, c={c}, k={k} it gives {got:.4f}, and {truth:.4f} is right",
+        )
+    return "right. Averaged over puzzles it is the table's pass@k."
+
+
+@exercise("05.2", "my_difference")
+def paired(answer: Answer) -> str:
+    rng = np.random.default_rng(0)
+    two = rng.random(60)
+    one = np.clip(two + 0.05 + 0.02 * rng.standard_normal(60), 0, 1)
+    got, truth = answer(one, two), bootstrap(one - two)
+    answer.need(
+        isinstance(got, tuple) and len(got) == 3,
+        "my_difference has to give back an Estimate: mean, low, high",
+    )
+    got = Estimate(*got)
+    answer.need(
+        not close(got.mean, -truth.mean), "the sign is turned round: one minus two is asked for"
+    )
+    apart = bootstrap(one), bootstrap(two)
+    answer.need(
+        close(got.mean, truth.mean), f"the mean is {got.mean:.3f}, and {truth.mean:.3f} is right"
+    )
+    answer.need(
+        not close(got.low, apart[0].low - apart[1].low, 1e-6)
+        and got.high - got.low < 3 * (truth.high - truth.low),
+        "the mean is right and the interval is not: it seems to come from two separate bootstraps. "
+        "Subtract puzzle by puzzle first",
+    )
+    answer.need(
+        close(got.low, truth.low, 0.001) and close(got.high, truth.high, 0.001),
+        f"the interval is [{got.low:.3f}, {got.high:.3f}], and "
+        f"[{truth.low:.3f}, {truth.high:.3f}] is right",
+    )
+    width = apart[0].high - apart[0].low
+    return (
+        f"right. Paired, the interval is {truth.high - truth.low:.3f} wide; that of one arm alone is "
+        f"{width:.3f}."
+    )
+
+
+@exercise("05.3", "my_base_on_hard")
+def base_on_hard(answer: Answer) -> str:
+    first, fresh = np.array([0, 3, 0, 8, 0, 1]), np.array([2, 4, 0, 8, 2, 0])
+    got, truth = answer.number(first, fresh, 8), 4 / 8 / 3
+    answer.need(
+        got != 0,
+        "0: that is scored on the draw that chose the puzzles, where the base has 0 by definition. "
+        "Use fresh",
+    )
+    answer.need(
+        not close(got, truth * 8), "those are right answers per puzzle; divide by the n samples"
+    )
+    answer.need(
+        not close(got, fresh.mean() / 8), "all puzzles are averaged; Hard is where first is 0"
+    )
+    answer.need(
+        not close(got, (fresh[first == 0] > 0).mean()),
+        "that is the share of Hard that was solved at all; pass@1 is the share of right samples",
+    )
+    answer.need(close(got, truth), f"it gives {got:.4f}, and {truth:.4f} is right")
+    return "right. Above 0: among few samples some puzzles are missed by bad luck."
+
+
+def _log(reward, entropy, signal, reasons) -> list[dict]:
+    """60 lines of metrics.jsonl whose numbers move evenly from the first to the last value."""
+    steps = np.linspace(0, 1, 60)
+    return [
+        {
+            "reward": reward[0] + (reward[1] - reward[0]) * s,
+            "entropy": entropy[0] + (entropy[1] - entropy[0]) * s,
+            "groups_with_signal": signal,
+            "ended": 0.4 if "no_answer" in reasons else 1.0,
+            "reasons": reasons,
+        }
+        for s in steps.tolist()
+    ]
+
+
+LOGS = {
+    "A": _log((0.22, 0.41), (0.07, 0.14), 0.60, {"correct": 45, "wrong": 83}),
+    "B": _log((0.00, 0.00), (0.07, 0.07), 0.00, {"wrong": 128}),
+    "C": _log((0.24, 0.05), (0.07, 0.62), 0.30, {"correct": 10, "wrong": 70, "unparseable": 48}),
+    "D": _log((0.00, 0.00), (0.60, 0.60), 0.00, {"no_answer": 120, "unparseable": 8}),
+}
+TRUTH = {"A": "nothing", "B": "no signal", "C": "dissolving", "D": "no answer"}
+HINTS = {
+    "A": "the entropy rises, and so does the reward",
+    "B": "its answers can be read; look at how many groups have both right and wrong ones",
+    "C": "its groups have signal; look at entropy and reward together",
+    "D": "no group has signal, but there is a reason for that: what does the verifier say?",
+}
+
+
+@exercise("05.4", "my_diagnoses")
+def diagnoses(answer: Answer) -> str:
+    answer.need(isinstance(answer.value, dict), "my_diagnoses has to be the dictionary of the cell")
+    words = set(TRUTH.values())
+    for name, truth in TRUTH.items():
+        given = answer.value.get(name)
+        answer.need(
+            given in words, f"{name} is {given!r}; one of {', '.join(sorted(words))} is needed"
+        )
+        answer.need(given == truth, f"{name} is not {given!r}: {HINTS[name]}")
+        seen = diagnose(LOGS[name], "rapo")
+        assert (truth in seen) if truth != "nothing" else not seen
+    return "all four. health.py says the same, with the flag to change."

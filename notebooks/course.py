@@ -1,0 +1,73 @@
+"""What all notebooks share: the versions they ran with, and one look for all figures.
+
+No mathematics and no model: those stand in the rooms of the project, which the notebooks import.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+from pass_at_k import COLOURS
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = {
+    "01": "01_verifier",
+    "02": "02_sampling",
+    "03": "03_kl",
+    "04": "04_rapo_loss",
+    "05": "05_train",
+    "06": "06_qwen_on_your_gpu",
+}
+
+warnings.filterwarnings("ignore", "IProgress not found")  # bars of text serve as well
+
+# In the pictures a thing has the colour of the arm it belongs to.
+REFERENCE = COLOURS["base"]  # pi_ref, and the base model
+FORWARD = COLOURS["rapo"]  # the forward KL, and RAPO
+REVERSE = COLOURS["reverse-kl"]  # the reverse KL
+K3 = COLOURS["grpo"]  # k3, and GRPO
+OTHER = COLOURS["no-kl"]  # k1, no KL, and what goes wrong
+
+
+def use_cpu() -> None:
+    """Hide a GPU and use one thread: the notebooks' numbers are those of float32 on the CPU.
+
+    The models are so small that a second thread only waits. To be called before torch sees the GPU.
+    """
+    import torch
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(1)
+
+
+def show_versions(*more: str) -> None:
+    """One line with the versions of what the outputs depend on."""
+    names = ("torch", "transformers", "peft", "numpy", "matplotlib", *more)
+    shown = [f"{name} {version(name)}" for name in names]
+    print(", ".join([f"Python {platform.python_version()}", *shown]))
+
+
+def style() -> None:
+    """Figures as everywhere in the project: no frame, a faint grid, letters that can be read."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(
+        {
+            "figure.dpi": 90,
+            "figure.constrained_layout.use": True,
+            "font.size": 12,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.alpha": 0.25,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 13,
+            "lines.linewidth": 2,
+            "legend.frameon": False,
+        }
+    )

@@ -1,0 +1,376 @@
+"""Wrong answers to the course's exercises that students do give, and words of the sentence they get."""
+
+WRONG = [
+    # 01: the verifier
+    ("01.1", "my_extract = lambda t: t.split('boxed{')[1].split('}')[0]", "Count the braces"),
+    ("01.1", "def my_extract(t):\n    return t[t.find('boxed{') + 6 : t.rfind('}')]", "two boxes"),
+    (
+        "01.1",
+        "import re\ndef my_extract(t):\n    s = t.rfind('boxed{') + 6\n    return t[s:]",
+        "a single box: from",
+    ),
+    ("01.2", "def my_same(a, g):\n    return eval(a) == eval(g)", "EXECUTED the answer"),
+    (
+        "01.2",
+        "def my_same(a, g):\n    try:\n        return float(Fraction(a)) == float(Fraction(g))\n"
+        "    except (ValueError, ZeroDivisionError):\n        return False",
+        "a float has rounded",
+    ),
+    ("01.2", "def my_same(a, g):\n    return a == g", "gives False, and True is right"),
+    ("01.2", "def my_same(a, g):\n    return Fraction(a) == Fraction(g)", "ZeroDivisionError"),
+    ("01.3", "my_verdicts = dict.fromkeys('ABCDEFGH', True)", "units are compared, not converted"),
+    ("01.3", "my_verdicts = dict.fromkeys('ABCDEFGH', 1)", "True or False is needed"),
+    ("01.4", "my_hack = r'\\boxed{14}'", "an answer, not a hack"),
+    ("01.4", "my_hack = 'eleven and three'", "finds no answer"),
+    ("01.4", "my_hack = r'\\boxed{2x = 28}'", "refused"),
+    # 02: sampling
+    (
+        "02.1",
+        "def my_log_probs(z, t):\n    return torch.softmax(z / t, dim=-1)",
+        "their logs are wanted",
+    ),
+    (
+        "02.1",
+        "def my_log_probs(z, t):\n    return torch.log_softmax(z * t, -1)",
+        "it has to divide",
+    ),
+    (
+        "02.1",
+        "def my_log_probs(z, t):\n    return torch.log_softmax(z, -1) / t",
+        "divided after the softmax",
+    ),
+    (
+        "02.1",
+        "def my_log_probs(z, t):\n    e = (z / t).exp()\n    return (e / e.sum(-1, keepdim=True)).log()",
+        "e^800 overflows",
+    ),
+    ("02.2", "def my_draw(p, u):\n    return p.argmax(-1)", "the noise has to decide"),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.exp().cumsum(-1) >= u[:, None]).int().argmax(-1)",
+        "above, not at",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.cumsum(-1) > u[:, None]).int().argmax(-1)",
+        "the likeliest token is drawn each time",
+    ),
+    (
+        "02.3",
+        "def my_mask(t, end):\n    return ((t == end).cumsum(1) == 0).int()",
+        "the end token itself is left out",
+    ),
+    (
+        "02.3",
+        "def my_mask(t, end):\n    return (t != end).int()",
+        "after the first end nothing does",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n    return P*G*sum(L+t for t in range(T)), P*G*(L+T), P*L+P*G*T",
+        "one run too many",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n    return P*G*(L+T), P*G*L, P*L",
+        "without a cache: for",
+    ),
+    # 03: the KL
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (a.exp()*(a-b)).sum(-1), (b.exp()*(b-a)).sum(-1)",
+        "swapped",
+    ),
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (b.exp()*(a-b)).sum(-1), (a.exp()*(b-a)).sum(-1)",
+        "forward has the wrong sign",
+    ),
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (b*(b-a)).sum(-1), (a.exp()*(a-b)).sum(-1)",
+        "the weight in front is a probability",
+    ),
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (b.exp()*(b-a)).sum(), (a.exp()*(a-b)).sum()",
+        "shape ()",
+    ),
+    ("03.1", "def my_kls(a, b):\n    return (b.exp()*(b-a)).sum(-1)", "two things"),
+    ("03.2", "my_price = lambda p: float('inf')", "0 log 0 = 0"),
+    ("03.2", "import math\nmy_price = lambda p: math.log(1 - p)", "the sign is not"),
+    ("03.2", "import math\nmy_price = lambda p: -math.log(p)", "ONLY this token"),
+    ("03.2", "import math\nmy_price = lambda p: -(1 - p) * math.log(1 - p)", "those sum to 1"),
+    ("03.2", "my_price = lambda p: p", "By which factor"),
+    ("03.3", "def my_k3(a, b):\n    return (a - b).exp() - 1 - (a - b)", "upside down"),
+    ("03.3", "def my_k3(a, b):\n    return b / a - 1 - (b / a).log()", "not of their logs"),
+    ("03.3", "def my_k3(a, b):\n    return (b - a).exp() - 1 + (b - a)", "subtracted, not added"),
+    ("03.3", "def my_k3(a, b):\n    return a - b", "that is k1"),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.ones_like, 'k2': lambda w: w, "
+        "'k3': lambda w: 1 - w.exp(), 'k_rapo': lambda w: -w.exp() * w}, 'descent': {}}",
+        "the coefficient of k2 has the wrong sign",
+    ),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.ones_like, 'k2': lambda w: -w, "
+        "'k3': lambda w: 1 - w.exp(), 'k_rapo': lambda w: -w.exp() * w}, 'descent': "
+        "{'k1': 'nothing', 'k2': 'reverse', 'k3': 'reverse', 'k_rapo': 'forward'}}",
+        "A constant counts for nothing",
+    ),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.ones_like, 'k2': lambda w: -w, "
+        "'k3': lambda w: 1 - w.exp(), 'k_rapo': lambda w: -w.exp() * w}, 'descent': "
+        "{'k1': 'nothing', 'k2': 'reverse', 'k3': 'forward', 'k_rapo': 'forward'}}",
+        "k_rapo does not descend 'forward'",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad((p.exp() * k(p, r)).sum(), z)[0]",
+        "the weight pi(v) has to be a number",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    return torch.autograd.grad(k(z.log_softmax(-1), r).sum(), z)[0]",
+        "weighted with its probability",
+    ),
+    # 04: the loss
+    (
+        "04.1",
+        "def my_advantages(r):\n    return r - r.mean(1, keepdim=True)",
+        "the division by the std",
+    ),
+    (
+        "04.1",
+        "def my_advantages(r):\n    return (r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True)",
+        "divides by G - 1",
+    ),
+    (
+        "04.1",
+        "def my_advantages(r):\n    return (r - r.mean()) / r.std(correction=0)",
+        "each row is a group of its own",
+    ),
+    (
+        "04.1",
+        "def my_advantages(r):\n    c = r - r.mean(1, keepdim=True)\n"
+        "    return c / r.std(1, keepdim=True, correction=0)",
+        "divides 0 by 0",
+    ),
+    ("04.2", "def my_reweight(r, phi):\n    return phi * r", "no longer sum to 1"),
+    (
+        "04.2",
+        "def my_reweight(r, phi):\n    return torch.log_softmax(r / max(phi, 1e-9), -1)",
+        "sharpens the reference",
+    ),
+    (
+        "04.2",
+        "def my_reweight(r, phi):\n    return torch.softmax(phi * r, -1)",
+        "those are probabilities",
+    ),
+    (
+        "04.3",
+        "def my_surrogate(rho, A, e):\n    return rho.clamp(1-e, 1+e) * A",
+        "that clips always",
+    ),
+    ("04.3", "def my_surrogate(rho, A, e):\n    return rho * A", "nothing is clipped yet"),
+    (
+        "04.3",
+        "def my_surrogate(rho, A, e):\n    return torch.maximum(rho * A, rho.clamp(1-e, 1+e) * A)",
+        "the pessimist",
+    ),
+    (
+        "04.3",
+        "def my_surrogate(rho, A, e):\n    return torch.minimum(rho, rho.clamp(1-e, 1+e)) * A",
+        "after they are multiplied with A",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -((g-a*kl+b*h)*m).sum() / m.sum()",
+        "a long completion counts more",
+    ),
+    ("04.4", "def my_loss(g, kl, h, m, a, b):\n    return -(g-a*kl+b*h).mean()", "use the mask"),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -((g-a*kl+b*h)*m).mean()",
+        "counted as zeros",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return (((g-a*kl+b*h)*m).sum(1)/m.sum(1)).mean()",
+        "the loss is -J",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -(((g+a*kl+b*h)*m).sum(1)/m.sum(1)).mean()",
+        "the KL is a price",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -(((g-a*kl-b*h)*m).sum(1)/m.sum(1)).mean()",
+        "the entropy is wanted",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return A * (e - pi) - a * (pi - t)",
+        "wrong sign",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * e + a * (pi - t)",
+        "misses the softmax",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * (e - pi) + a * (t - pi)",
+        "the KL's part has the wrong sign",
+    ),
+    # 05: training
+    ("05.1", "my_pass_at_k = lambda n, c, k: 1 - (1 - c / n) ** k", "with putting back"),
+    (
+        "05.1",
+        "import math\nmy_pass_at_k = lambda n, c, k: math.comb(n - c, k) / math.comb(n, k)",
+        "that all k miss",
+    ),
+    ("05.2", "my_difference = lambda a, b: bootstrap(b - a)", "the sign is turned round"),
+    (
+        "05.2",
+        "def my_difference(a, b):\n    x, y = bootstrap(a), bootstrap(b)\n"
+        "    return (x.mean - y.mean, x.low - y.high, x.high - y.low)",
+        "two separate bootstraps",
+    ),
+    ("05.2", "my_difference = lambda a, b: (a - b).mean()", "an Estimate"),
+    ("05.3", "my_base_on_hard = lambda a, b, n: (a[a == 0] / n).mean()", "0 by definition"),
+    ("05.3", "my_base_on_hard = lambda a, b, n: b.mean() / n", "all puzzles are averaged"),
+    ("05.3", "my_base_on_hard = lambda a, b, n: b[a == 0].mean()", "divide by the n samples"),
+    (
+        "05.4",
+        "my_diagnoses = {'A': 'dissolving', 'B': 'no signal', 'C': 'dissolving', 'D': 'no answer'}",
+        "and so does the reward",
+    ),
+    (
+        "05.4",
+        "my_diagnoses = {'A': 'nothing', 'B': 'no signal', 'C': 'dissolving', 'D': 'no signal'}",
+        "what does the verifier say",
+    ),
+    # 06: four bits and LoRA
+    (
+        "06.1",
+        "def my_quantise(b, l):\n    s = b.abs().max()\n"
+        "    return l[(b[:, None] / s - l).abs().argmin(-1)]",
+        "not scaled back",
+    ),
+    (
+        "06.1",
+        "def my_quantise(b, l):\n    return l[(b[:, None] - l).abs().argmin(-1)]",
+        "divide by its largest ABSOLUTE value",
+    ),
+    (
+        "06.1",
+        "def my_quantise(b, l):\n    s = b.abs().max()\n"
+        "    return (b[:, None] / s - l).abs().argmin(-1)",
+        "the levels' numbers",
+    ),
+    ("06.2", "my_bits = {'plain': 0.5, 'double': 4.1}", "of the weight itself are missing"),
+    ("06.2", "my_bits = {'plain': 36, 'double': 12}", "divide by 64"),
+    ("06.2", "my_bits = {'plain': 4.5, 'double': 4.125}", "a float32 number of their own"),
+    ("06.2", "my_bits = {'plain': 4.5, 'double': 4.25}", "256 * 64 weights"),
+    (
+        "06.3",
+        "my_lora_parameters = lambda s, r: sum(r * a * b for a, b in s)",
+        "added, not multiplied",
+    ),
+    ("06.3", "my_lora_parameters = lambda s, r: sum(r * a for a, b in s)", "only one of the two"),
+    ("06.3", "my_lora_parameters = lambda s, r: sum(a * b for a, b in s)", "W itself"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 2*l*k*d*r*t / 2**30", "half of it is missing"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 4*l*k*d*r*t", "divide by 2**30"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 4*l*k*d*r*t / 10**9", "not 10**9"),
+    ("01.2", "my_same = lambda a, g: 0", "True or False is needed"),
+    ("01.3", "my_verdicts = [True] * 8", "has to be the dictionary"),
+    ("01.4", "my_hack = 14", "has to be a text"),
+    ("02.1", "def my_log_probs(z, t):\n    return torch.log_softmax(z, -1)", "changes nothing"),
+    ("02.1", "def my_log_probs(z, t):\n    return torch.log_softmax(z / t, 0)", "over the rows"),
+    ("02.1", "my_log_probs = lambda z, t: z / t", "a row's probabilities sum to"),
+    (
+        "02.1",
+        "my_log_probs = lambda z, t: torch.log_softmax((z / t).clamp(max=99), -1)",
+        "wrong for logits as large as 800",
+    ),
+    ("02.2", "my_draw = lambda p, u: (3 * u).long()", "and [0, 1, 2, 1] is right"),
+    (
+        "02.3",
+        "def my_mask(t, end):\n    e = (t == end).int()\n    return (e.cumsum(1) - e > 0).int()",
+        "0 and 1 are swapped",
+    ),
+    ("02.3", "my_mask = lambda t, end: torch.ones_like(t)", "[1, 1, 1, 0, 0] is right"),
+    ("02.4", "my_places = lambda P, G, L, T: P * G * (L + T)", "three numbers"),
+    ("03.1", "def my_kls(a, b):\n    d = (a - b).abs().sum(-1)\n    return d, d", "is right"),
+    ("03.3", "def my_k3(a, b):\n    return (b - a) + 1 - (b - a).exp()", "never negative"),
+    ("03.3", "def my_k3(a, b):\n    return 0.5 * (a - b) ** 2", "is right"),
+    ("03.4", "my_table = {'k2': 'reverse'}", "as in the cell's last line"),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.zeros_like}, 'descent': {}}",
+        "not its derivative by log pi",
+    ),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.ones_like, 'k2': lambda w: -w, "
+        "'k3': lambda w: 1 - w.exp(), 'k_rapo': lambda w: -w.exp() * w}, 'descent': {'k1': 0}}",
+        "one of nothing, forward, reverse, neither",
+    ),
+    ("03.4", "my_table = {'coefficients': 7, 'descent': 7}", "cannot make sense of my_table"),
+    ("03.5", "my_expected_gradient = lambda k, z, r: z - r", "is right"),
+    ("04.1", "my_advantages = lambda r: r", "for the rewards 1 0 0 0 it gives"),
+    (
+        "04.1",
+        "def my_advantages(r):\n    s = r.std(1, keepdim=True, correction=0)\n"
+        "    return torch.where(s > 0, (r - r.mean(1, keepdim=True)) / s, r)",
+        "must have A = 0",
+    ),
+    (
+        "04.2",
+        "my_reweight = lambda r, phi: torch.log_softmax(phi * r.exp(), -1)",
+        "phi times the LOG-prob",
+    ),
+    ("04.2", "my_reweight = lambda r, phi: r", "the first row has probabilities"),
+    ("04.3", "my_surrogate = lambda rho, A, e: A", "g is"),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -(((g-a*kl+b*h)*m).sum(1)/m.sum(1)).sum()",
+        "their mean is wanted",
+    ),
+    ("04.4", "my_loss = lambda g, kl, h, m, a, b: -(g * m).sum()", "is right"),
+    ("04.5", "my_logit_gradient = lambda pi, t, y, A, a: a * (pi - t)", "the reward's part is not"),
+    ("05.1", "my_pass_at_k = lambda n, c, k: c / n", "is right"),
+    ("05.2", "my_difference = lambda a, b: bootstrap(a)", "the mean is 0."),
+    (
+        "05.2",
+        "def my_difference(a, b):\n    m, s = (a - b).mean(), (a - b).std()\n"
+        "    return (m, m - s / 2, m + s / 2)",
+        "the interval is [",
+    ),
+    ("05.3", "my_base_on_hard = lambda a, b, n: (b[a == 0] > 0).mean()", "solved at all"),
+    ("05.3", "my_base_on_hard = lambda a, b, n: 1 / n", "it gives"),
+    ("05.4", "my_diagnoses = 'nothing'", "has to be the dictionary"),
+    ("05.4", "my_diagnoses = {'A': 'fine'}", "A is 'fine'; one of"),
+    (
+        "06.1",
+        "def my_quantise(b, l):\n    s = b.max()\n"
+        "    return l[(b[:, None] / s - l).abs().argmin(-1)] * s",
+        "negative weights fall outside",
+    ),
+    ("06.1", "my_quantise = lambda b, l: b", "nothing was rounded"),
+    ("06.1", "my_quantise = lambda b, l: 0 * b", "the first weight"),
+    ("06.2", "my_bits = 4.5", "has to hold plain and double"),
+    ("06.2", "my_bits = {'plain': 4, 'double': 4}", "plain is not 4"),
+    ("06.3", "my_lora_parameters = lambda s, r: r", "is right"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 1.0", "it gives 1.0000 GiB"),
+]
