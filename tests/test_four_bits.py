@@ -53,7 +53,7 @@ PROBLEMS = [step.Problem("1, 2", "3"), step.Problem("What comes next: 3, 4, 5, 6
 
 def gradients(policy, rolled, settings):
     advantage = step.group_advantages(rolled.reward).flatten()
-    phi = step.phi_of_reward(rolled.reward, settings.phi_min).flatten()
+    phi = step.phi_of_groups(rolled.reward, settings.phi_min, settings.phi_from).flatten()
     policy.model.zero_grad()
     metrics = step.backward(policy, rolled, advantage, phi, settings)
     return metrics, [p.grad.clone() for p in policy.trainable()]
