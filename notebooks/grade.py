@@ -108,9 +108,7 @@ def grade_cell(number: str, source: str, namespace: dict) -> tuple[bool, str]:
     """Run one exercise's cell and judge what it defines."""
     name = load(number).name
     namespace.pop(name, None)
-    source = re.sub(
-        r"^[%!]", "# ", source, flags=re.M
-    )  # %timeit and !ls are Jupyter's, not Python's
+    source = re.sub(r"^[%!]", "# ", source, flags=re.M)  # %timeit and !ls are Jupyter's own
     try:
         exec(compile(source, f"<exercise {number}>", "exec"), namespace)
         if name not in namespace:

@@ -87,10 +87,7 @@ def main() -> int:
         start = time.perf_counter()
         try:
             notebook = execute(path, fast=not args.full)
-        except (
-            CellControlSignal,
-            DeadKernelError,
-        ) as error:  # a cell that raises, hangs, or ends all
+        except (CellControlSignal, DeadKernelError) as error:  # a cell raises, hangs, or ends all
             print(f"{path.name}: {error}", file=sys.stderr)
             failed += 1
             continue
