@@ -324,6 +324,14 @@ def draw_curves(found: Results, figure) -> None:
         tidy(axes)
 
 
+LABEL_AT = {  # each arm's labels on another side of its points: they lie close together
+    "rapo": {"xytext": (-10, 8), "ha": "right"},
+    "grpo": {"xytext": (0, -20), "ha": "center"},
+    "reverse-kl": {"xytext": (11, -4), "ha": "left"},
+    "no-kl": {"xytext": (11, -4), "ha": "left"},
+}
+
+
 def draw_frontier(found: Results, figure) -> None:
     """Every weight of every arm: pass@1 against pass@k at the largest k. Up and right is better."""
     figure.set_size_inches(8, 6)
@@ -348,20 +356,14 @@ def draw_frontier(found: Results, figure) -> None:
         for alpha, (right, up) in points.items():
             star = "*" if found.chosen[arm] == alpha else "o"
             axes.plot(right, up, star, color=COLOURS[arm], markersize=17 if star == "*" else 9)
-            label = (
-                f"{arm} {alpha:g}"
-                if star == "*" and arm != "no-kl"
-                else arm
-                if arm == "no-kl"
-                else f"{alpha:g}"
-            )
+            label = arm if arm == "no-kl" else f"{alpha:g}"
             axes.annotate(
-                label,
+                f"{arm} {label}" if star == "*" and arm != label else label,
                 (right, up),
-                xytext=(8, 8),
                 textcoords="offset points",
                 color=COLOURS[arm],
                 fontsize=14 if star == "*" else 11,
+                **LABEL_AT[arm],
             )
     axes.margins(0.18)
     axes.set(

@@ -124,8 +124,8 @@ class Settings:
 # KL weight, entropy weight and phi_min of each arm on the bundled base: see docs/results.md.
 ARM_DEFAULTS = {
     "rapo": {"alpha": 0.2, "beta": 0.0, "phi_min": 0.7},
-    "grpo": {"alpha": 0.1, "beta": 0.0, "phi_min": 1.0},
-    "reverse-kl": {"alpha": 0.1, "beta": 0.0, "phi_min": 1.0},
+    "grpo": {"alpha": 0.3, "beta": 0.0, "phi_min": 1.0},
+    "reverse-kl": {"alpha": 0.3, "beta": 0.0, "phi_min": 1.0},
     "no-kl": {"alpha": 0.0, "beta": 0.0, "phi_min": 1.0},
 }
 
