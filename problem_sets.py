@@ -123,7 +123,8 @@ def problems_that_fit(
     if longest + max_new_tokens > context:
         raise ValueError(
             f"--max-new-tokens {max_new_tokens} after a prompt of {longest} tokens "
-            f"is more than the model's context of {context}: at most {context - longest} fit"
+            f"is more than the model's context of {context}: lower it, or leave long prompts out of "
+            "the training with --max-prompt-tokens"
         )
     return kept
 
