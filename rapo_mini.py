@@ -32,8 +32,9 @@ from problem_sets import load_problems, problems_that_fit, training_problems
 from problems import Problem, render_prompt
 from settings import (
     Settings,
+    command,
+    cut_metrics,
     learning_rate,
-    parse,
     resolve,
     resumed,
     save_config,
@@ -147,10 +148,7 @@ class Run:
                 parameters[name].data.copy_(value)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], Counter(state["seconds"])
-        log = self.out / "metrics.jsonl"
-        lines = log.read_text().splitlines()[: self.step] if log.exists() else []
-        with whole(log) as part:
-            part.write_text("".join(line + "\n" for line in lines))
+        cut_metrics(self.out, self.step)
         if self.trace:
             self.trace.go_on(self.step)
 
@@ -333,15 +331,5 @@ def main(given: Settings) -> int:
     return 1 if reason.endswith("--lr") else 0
 
 
-def command() -> int:
-    """The command line; the exit status as in `main`."""
-    try:
-        given = parse()
-    except ValueError as error:
-        print(f"rapo_mini: {error}", file=sys.stderr)
-        return 2
-    return main(given)
-
-
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(command("rapo_mini", main))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -264,6 +265,14 @@ def save_config(settings: Settings, out: Path) -> None:
         part.write_text(json.dumps(asdict(settings), indent=1) + "\n")
 
 
+def cut_metrics(out: Path, steps: int) -> None:
+    """Leave of metrics.jsonl in a run's folder the first `steps` lines: what its saved state has seen."""
+    log = out / "metrics.jsonl"
+    lines = log.read_text().splitlines()[:steps] if log.exists() else []
+    with whole(log) as part:
+        part.write_text("".join(line + "\n" for line in lines))
+
+
 def load_config(out: Path, kind: type[Settings] = Settings) -> Settings:
     """The settings of the run in a folder. Raises ValueError if there is none of this kind."""
     path = out / "config.json"
@@ -302,3 +311,13 @@ def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -
                 "started with: a resumed run keeps its settings but --steps"
             )
     return given
+
+
+def command(program: str, main: Callable[[Settings], int], kind: type[Settings] = Settings) -> int:
+    """Run a program's `main` on its command line; its exit status, or 2 for flags that cannot be."""
+    try:
+        given = parse(kind=kind)
+    except ValueError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    return main(given)

@@ -45,7 +45,7 @@ from objective import (
 from policy import Policy, load_base, lora_config, terms_in_chunks, to_rows, with_saved_lora
 from problem_sets import problems_that_fit, training_problems
 from problems import render_prompt
-from settings import learning_rate, parse, resolve, resumed, save_config, whole
+from settings import command, cut_metrics, learning_rate, resolve, resumed, save_config
 from trl_options import (
     GRPOTrainer,
     Options,
@@ -374,19 +374,11 @@ def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
     return trainer, settings
 
 
-def last_checkpoint(out: Path) -> Path | None:
-    """The newest whole checkpoint of the Trainer: the one whose last file was written."""
+def last_checkpoint(out: Path) -> tuple[Path | None, int]:
+    """The Trainer's newest whole checkpoint, one whose last file was written, and the updates in it."""
     states = out.glob("checkpoint-*/trainer_state.json")
-    return max((s.parent for s in states), key=lambda c: int(c.name.split("-")[1]), default=None)
-
-
-def go_back_to(checkpoint: Path | None, out: Path) -> None:
-    """Cut metrics.jsonl to the updates that the checkpoint has seen."""
-    seen = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    log = out / "metrics.jsonl"
-    lines = log.read_text().splitlines()[:seen] if log.exists() else []
-    with whole(log) as part:
-        part.write_text("".join(line + "\n" for line in lines))
+    found = ((s.parent, int(s.parent.name.split("-")[1])) for s in states)
+    return max(found, key=lambda pair: pair[1], default=(None, 0))
 
 
 def main(given: Options) -> int:
@@ -413,25 +405,15 @@ def train(given: Options) -> int:
         return 2
     print(f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}")
     out = Path(settings.out)
-    checkpoint = last_checkpoint(out) if given.resume else None
+    checkpoint, seen = last_checkpoint(out) if given.resume else (None, 0)
     if trainer.accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         save_config(settings, out)
-        go_back_to(checkpoint, out)
+        cut_metrics(out, seen)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / "adapter"))
     return 0
 
 
-def command() -> int:
-    """The command line; the exit status as in `main`."""
-    try:
-        given = parse(kind=Options)
-    except ValueError as error:
-        print(f"trl_rapo: {error}", file=sys.stderr)
-        return 2
-    return main(given)
-
-
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(command("trl_rapo", main, Options))
