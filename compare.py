@@ -74,7 +74,7 @@ class Options:
     pool: int | None = None
     """Test puzzles that Hard is chosen from. None: 800, with --quick 200."""
     samples: int | None = None
-    """Completions per test puzzle (n of pass@k). None: 256, with --quick 128."""
+    """Completions per test puzzle (n of pass@k). None: 256, with --quick 64."""
     jobs: int = os.cpu_count() or 1
     """Cells side by side, one thread each."""
     draw_only: bool = False
@@ -283,7 +283,7 @@ def show_progress(
 
 def completed(options: Options) -> Options:
     """The options with every None decided. Raises ValueError for a number that makes no sense."""
-    small = {"out": Path("runs/compare-quick"), "problems": 96, "pool": 200, "samples": 128}
+    small = {"out": Path("runs/compare-quick"), "problems": 96, "pool": 200, "samples": 64}
     full = {"out": Path("runs/compare"), "problems": 128, "pool": 800, "samples": 256}
     chosen = small if options.quick else full
     given = {name: getattr(options, name) for name in chosen if getattr(options, name) is not None}

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from compare_plan import (
+    ABLATION_SEEDS,
     BASE,
     PHI_MINS,
     WEIGHTS,
@@ -83,9 +84,12 @@ class Results:
         return np.stack([pass_at_k(self.samples, row, k) for row in correct])
 
     def against(self, arm: str, other: str, k: int, split: str) -> Estimate:
-        """The paired difference of two arms; to the base problem by problem, to an arm also by seed."""
-        mine, theirs = self.curve_cells(arm), self.curve_cells(other)
-        if other != "base":
+        """The paired difference of two arms at their chosen weights."""
+        return self.difference(self.curve_cells(arm), self.curve_cells(other), k, split)
+
+    def difference(self, mine: list[Cell], theirs: list[Cell], k: int, split: str) -> Estimate:
+        """Mean pass@k of some cells less that of others, paired by problem and (not the base) by seed."""
+        if theirs != [BASE]:
             seeds = {cell.seed for cell in mine} & {cell.seed for cell in theirs}
             mine, theirs = ([c for c in some if c.seed in seeds] for some in (mine, theirs))
         return crossed_bootstrap(self.values(mine, k, split) - self.values(theirs, k, split))
@@ -109,6 +113,11 @@ def table(head: list[str], rows: list[list]) -> str:
     shown = [[f"{x:.3f}" if isinstance(x, float) else str(x) for x in row] for row in lines]
     text = "\n".join("| " + " | ".join(row) + " |" for row in shown)
     return text.replace("| --- ", "|---").replace("---|", "---|").replace("|--- |", "|---|")
+
+
+def signed(e: Estimate) -> str:
+    """A difference, with its sign."""
+    return f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
 
 
 def report(results: dict) -> str:
@@ -149,9 +158,8 @@ def difference_table(found: Results) -> str:
     rows = []
     for split in found.splits:
         for mine, theirs in pairs:
-            at = [found.against(mine, theirs, k, split) for k in found.shown_ks]
-            shown = [f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]" for e in at]
-            rows.append([split, f"{mine} - {theirs}", *shown])
+            at = [signed(found.against(mine, theirs, k, split)) for k in found.shown_ks]
+            rows.append([split, f"{mine} - {theirs}", *at])
     return "**Paired differences**\n\n" + table(
         ["split", "difference", *(f"pass@{k}" for k in found.shown_ks)], rows
     )
@@ -201,20 +209,36 @@ def grid_table(found: Results) -> str:
 
 
 def ablation_table(found: Results) -> str:
-    rows = []
-    for label, kind in ablations(found.chosen.get("rapo", 0.0)).items():
-        cells = found.done([default_cell("rapo", seed, **kind) for seed in range(100)])
-        if cells:
-            at = [str(crossed_bootstrap(found.values(cells, k))) for k in found.shown_ks]
-            hard = (
-                found.values(cells, found.ks[-1], "hard").mean() if "hard" in found.splits else "-"
-            )
-            entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in cells]))
-            rows.append([label, len(cells), *at, hard, entropy])
-    if len(rows) < 2:
+    """RAPO, and what changes in it when one part is left out or done otherwise."""
+    cells = {
+        label: found.done([default_cell("rapo", seed, **kind) for seed in ABLATION_SEEDS])
+        for label, kind in ablations(found.chosen.get("rapo", 0.0)).items()
+    }
+    cells = {label: some for label, some in cells.items() if some}
+    if len(cells) < 2:
         return ""
-    head = ["RAPO with", "seeds", *(f"pass@{k}" for k in found.shown_ks)]
-    return "**Ablations**\n\n" + table([*head, f"Hard, pass@{found.ks[-1]}", "entropy"], rows)
+    rows = []
+    for label, some in cells.items():
+        at = [str(crossed_bootstrap(found.values(some, k))) for k in found.shown_ks]
+        entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in some]))
+        rows.append([label, len(some), *at, entropy])
+    full = cells.pop("rapo")
+    differences = [
+        [
+            split,
+            f"{label} - rapo",
+            *(signed(found.difference(some, full, k, split)) for k in found.shown_ks),
+        ]
+        for split in found.splits
+        for label, some in cells.items()
+    ]
+    ks = [f"pass@{k}" for k in found.shown_ks]
+    return (
+        "**Ablations** (Full)\n\n"
+        + table(["RAPO with", "seeds", *ks, "entropy"], rows)
+        + "\n\n**Ablations, paired differences**\n\n"
+        + table(["split", "difference", *ks], differences)
+    )
 
 
 def map_cells(found: Results) -> dict[tuple[float, float], Cell]:

@@ -14,7 +14,17 @@ import pytest
 from matplotlib.figure import Figure
 
 import compare
-from compare_plan import BASE, SEEDS, WEIGHTS, chosen_weights, default_cell, grid, plan, quick_plan
+from compare_plan import (
+    ABLATION_SEEDS,
+    BASE,
+    SEEDS,
+    WEIGHTS,
+    chosen_weights,
+    default_cell,
+    grid,
+    plan,
+    quick_plan,
+)
 from compare_report import Results, crossed_bootstrap, draw, draw_curves, report, spread
 from pass_at_k import bootstrap
 from settings import ARM_DEFAULTS
@@ -111,6 +121,18 @@ def test_differences_are_paired(results):
     assert tuple(found.against("grpo", "base", 16, "full")) == (0, 0, 0)
     gap = found.against("rapo", "grpo", 1, "full")
     assert gap.mean == pytest.approx(0.4, abs=0.05) and gap.low > 0.3
+
+
+def test_ablations_are_paired_with_rapo_by_seed(results):
+    """Without phi the counts are RAPO's own on the two seeds that it has: a difference of nothing."""
+    cells = dict(results["cells"])
+    for seed in ABLATION_SEEDS:
+        rapo, ablated = (default_cell("rapo", seed, 0.1, **kind) for kind in ({}, {"phi_min": 1.0}))
+        cells[ablated.name] = cells[rapo.name]
+    del cells[ablated.name]
+    text = report(results | {"cells": cells})
+    rows = [row for row in text.splitlines() if "phi = 1 - rapo" in row]
+    assert len(rows) == 3 and all(row.count("+0.000 [+0.000, +0.000]") == 2 for row in rows)
 
 
 def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
