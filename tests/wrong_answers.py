@@ -139,6 +139,76 @@ WRONG = [
         "    return torch.autograd.grad(k(z.log_softmax(-1), r).sum(), z)[0]",
         "weighted with its probability",
     ),
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (b.exp()*(b-a)).sum(-1), (b.exp()*(a-b)).sum(-1)",
+        "reverse is minus the other KL",
+    ),
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (b.exp()*(b/a).log()).sum(-1), (a.exp()*(a-b)).sum(-1)",
+        "forward takes a log too many",
+    ),
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (b.exp()*(b-a)).sum(-1), (a.exp()*(a/b).log()).sum(-1)",
+        "reverse takes a log too many",
+    ),
+    (
+        "03.1",
+        "def my_kls(a, b):\n    return (b.exp()*(b-a)).mean(-1), (a.exp()*(a-b)).mean(-1)",
+        "forward is the mean over the outcomes",
+    ),
+    ("03.3", "def my_k3(a, b):\n    return (b - a).exp() - (b - a)", "yours is 1 there"),
+    ("03.3", "def my_k3(a, b):\n    return 0.5 * (a - b) ** 2", "that is k2"),
+    ("03.3", "def my_k3(a, b):\n    return a - a.log()", "of a negative number"),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.ones_like, 'k2': lambda w: -w, "
+        "'k3': lambda w: -w.exp()}, 'descent': {}}",
+        "k3 differs from the derivative by a constant",
+    ),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.ones_like, 'k2': lambda w: -w, "
+        "'k3': lambda w: 1 - w.exp(), 'k_rapo': lambda w: -w.exp() * (w + 1)}, 'descent': {}}",
+        "-u has one too",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1).detach()\n"
+        "    return torch.autograd.grad((p.exp() * k(p, r)).sum(), z)[0]",
+        "only the weight pi(v) is detached",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad(p.detach().exp() * k(p, r), z)[0]",
+        "the loss has to be one number",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad((p.detach().exp() * k(p, r)).mean(), z)[0]",
+        "not a mean",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad((r.exp() * k(p, r)).sum(), z)[0]",
+        "the weight is ref's probability",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad((p.detach().exp() * k(r, p)).sum(), z)[0]",
+        "the policy's log-probs first",
+    ),
     # 04: the loss
     (
         "04.1",
@@ -313,11 +383,11 @@ WRONG = [
     ("02.4", "my_places = lambda P, G, L, T: P * G * (L + T)", "three numbers"),
     ("03.1", "def my_kls(a, b):\n    d = (a - b).abs().sum(-1)\n    return d, d", "is right"),
     ("03.3", "def my_k3(a, b):\n    return (b - a) + 1 - (b - a).exp()", "never negative"),
-    ("03.3", "def my_k3(a, b):\n    return 0.5 * (a - b) ** 2", "is right"),
+    ("03.3", "def my_k3(a, b):\n    return (a - b).abs()", "is right"),
     ("03.4", "my_table = {'k2': 'reverse'}", "as in the cell's last line"),
     (
         "03.4",
-        "my_table = {'coefficients': {'k1': torch.zeros_like}, 'descent': {}}",
+        "my_table = {'coefficients': {'k1': torch.square}, 'descent': {}}",
         "not its derivative by log pi",
     ),
     (

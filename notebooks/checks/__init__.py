@@ -146,7 +146,8 @@ class Answer:
         )
         self.need(
             bool(torch.isfinite(result).all()),
-            f"{self.name} gives back inf or nan: is there a log of 0, or a division by 0?",
+            f"{self.name} gives back inf or nan: is there a log of 0, or of a negative "
+            "number, or a division by 0?",
         )
         return result
 

@@ -34,7 +34,12 @@ def both_kls(answer: Answer) -> str:
     ]
     if close(parts[0], truth[1]) and close(parts[1], truth[0]):
         raise NotYet("the two are right but swapped: in the forward KL the reference is in front")
-    for name, part, right in zip(("forward", "reverse"), parts, truth, strict=True):
+    quotients = ref.exp() * (ref / logp).log(), logp.exp() * (logp / ref).log()
+    for i, (name, part, right) in enumerate(zip(("forward", "reverse"), parts, truth, strict=True)):
+        answer.need(
+            not close(part, -truth[1 - i]),
+            f"{name} is minus the other KL: the log is right, and the weight in front is not",
+        )
         answer.need(
             not close(part, -right),
             f"{name} has the wrong sign: a KL is never negative. Which one is on top in the log?",
@@ -46,6 +51,15 @@ def both_kls(answer: Answer) -> str:
         answer.need(
             not close(part, unweighted[name]),
             f"{name} weighs with a log-prob; the weight in front is a probability",
+        )
+        answer.need(
+            not close(part, quotients[i].sum(-1)),
+            f"{name} takes a log too many: the rows hold logs, and the log of a quotient is their "
+            "difference",
+        )
+        answer.need(
+            not close(part * logp.shape[-1], right),
+            f"{name} is the mean over the outcomes; the formula is a sum",
         )
         answer.need(
             close(part, right),
@@ -105,6 +119,10 @@ def third_estimator(answer: Answer) -> str:
         not close(got, torch.expm1(ref - logp) + (ref - logp)), "log w is subtracted, not added"
     )
     answer.need(
+        not close(got, k3(logp, ref) + 1), "where pi = ref it has to be 0, and yours is 1 there"
+    )
+    answer.need(not close(got, k2(logp, ref)), "that is k2, half the square of log w")
+    answer.need(
         close(got, k3(logp, ref)),
         f"at log pi = {float(logp[0]):.3f}, log ref = {float(ref[0]):.3f} it gives "
         f"{float(got[0]):.4f}, and {float(k3(logp, ref)[0]):.4f} is right",
@@ -131,6 +149,16 @@ def coefficients(answer: Answer) -> str:
         answer.need(
             not close(got, -truth) or name == "k1",
             f"the coefficient of {name} has the wrong sign: log w falls when log pi rises",
+        )
+        apart = got - truth
+        answer.need(
+            close(got, truth) or not close(apart, apart[0].expand(9)),
+            f"the coefficient of {name} differs from the derivative by a constant. That changes nothing "
+            "in what it descends, but the derivative itself is asked for",
+        )
+        answer.need(
+            name != "k_rapo" or not close(got, -log_w.exp() * (log_w + 1)),
+            "the coefficient of k_rapo is the derivative of u log u alone; -u has one too",
         )
         answer.need(
             close(got, truth),
@@ -160,28 +188,45 @@ def coefficients(answer: Answer) -> str:
 def expected_gradient(answer: Answer) -> str:
     logits, ref = 2 * rows(6, seed=5), rows(6, seed=6)
     pi = logits.softmax(-1)
-    for name, estimator in ESTIMATORS.items():
+    equal = "every token counts the same in your sum; each has to be weighted with its probability"
+    mistakes = {
+        "the weight pi(v) has to be a number; your gradient runs through it, and is not 0 for k1": (
+            lambda k, logp: (logp.exp() * k(logp, ref)).sum()
+        ),
+        equal: lambda k, logp: k(logp, ref).sum(),
+        f"{equal} (and a sum, not a mean)": lambda k, logp: k(logp, ref).mean(),
+        "it is a sum over v, not a mean": lambda k, logp: (pi * k(logp, ref)).mean(),
+        "the weight is ref's probability; the tokens are drawn from the policy": (
+            lambda k, logp: (ref.exp() * k(logp, ref)).sum()
+        ),
+        "the estimator takes the policy's log-probs first, then the reference's": (
+            lambda k, logp: (pi * k(ref, logp)).sum()
+        ),
+    }
+
+    def gradient(loss, estimator) -> torch.Tensor:
         live = logits.clone().requires_grad_()
-        logp = live.log_softmax(-1)
-        truth = torch.autograd.grad((pi * estimator(logp, ref)).sum(), live)[0]
-        through = torch.autograd.grad(
-            (live.softmax(-1) * estimator(live.log_softmax(-1), ref)).sum(), live
-        )[0]
-        plain = torch.autograd.grad(estimator(live.log_softmax(-1), ref).sum(), live)[0]
-        mean = torch.autograd.grad(estimator(live.log_softmax(-1), ref).mean(), live)[0]
-        got = answer.tensor(estimator, logits, ref, shape=(6,))
-        if name == "k1" and close(got, through):
-            raise NotYet(
-                "for k1 the gradient is not 0: the weight pi(v) has to be a number. Where does your "
-                "gradient run through it?"
-            )
-        answer.need(
-            not (close(got, plain) or close(got, mean)),
-            "every token counts the same in your sum; each has to be weighted with its probability",
-        )
-        answer.need(
-            close(got, truth),
+        return torch.autograd.grad(loss(estimator, live.log_softmax(-1)), live)[0]
+
+    for name, estimator in ESTIMATORS.items():
+        truth = gradient(lambda k, logp: (pi * k(logp, ref)).sum(), estimator)
+        try:
+            got = answer.tensor(estimator, logits, ref, shape=(6,))
+        except NotYet as sentence:
+            symptoms = {
+                "does not require grad": "nothing in the loss depends on the logits any more: only the "
+                "weight pi(v) is detached, not what the estimator is given",
+                "only for scalar outputs": "the loss has to be one number: the sum over v",
+            }
+            for symptom, what in symptoms.items():
+                answer.need(symptom not in str(sentence), what)
+            raise
+        if close(got, truth):
+            continue
+        for sentence, loss in mistakes.items():
+            answer.need(not close(got, gradient(loss, estimator)), sentence)
+        raise NotYet(
             f"for {name} it gives {[round(g, 3) for g in got.tolist()]}, and "
-            f"{[round(g, 3) for g in truth.tolist()]} is right",
+            f"{[round(g, 3) for g in truth.tolist()]} is right"
         )
     return "right. With k1 it gives zeros, and with k3 the forward KL's gradient, pi - ref."
