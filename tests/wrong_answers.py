@@ -217,6 +217,11 @@ WRONG = [
     ),
     (
         "04.1",
+        "def my_advantages(r):\n    return (r - r.mean(1)) / r.std(1)",
+        "is keepdim=True missing?",
+    ),
+    (
+        "04.1",
         "def my_advantages(r):\n    return (r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True)",
         "divides by G - 1",
     ),
@@ -231,7 +236,8 @@ WRONG = [
         "    return c / r.std(1, keepdim=True, correction=0)",
         "divides 0 by 0",
     ),
-    ("04.2", "def my_reweight(r, phi):\n    return phi * r", "no longer sum to 1"),
+    ("04.2", "def my_reweight(r, phi):\n    return phi * r", "do not sum to 1"),
+    ("04.2", "my_reweight = lambda r, phi: r**phi", "a root of a negative number"),
     (
         "04.2",
         "def my_reweight(r, phi):\n    return torch.log_softmax(r / max(phi, 1e-9), -1)",
@@ -262,6 +268,27 @@ WRONG = [
         "04.4",
         "def my_loss(g, kl, h, m, a, b):\n    return -((g-a*kl+b*h)*m).sum() / m.sum()",
         "a long completion counts more",
+    ),
+    (
+        "04.3",
+        "def my_surrogate(rho, A, e):\n    return torch.minimum(rho * A, rho.clamp(1-e, 1+e))",
+        "still to be multiplied with A",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n"
+        "    return -float((((g-a*kl+b*h)*m).sum(1)/m.sum(1)).mean())",
+        "through a Python number",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -((g-a*kl+b*h)*m).sum(1).mean()",
+        "the tokens of a completion are added",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -((g*m-a*kl+b*h).sum(1)/m.sum(1)).mean()",
+        "only g is masked",
     ),
     ("04.4", "def my_loss(g, kl, h, m, a, b):\n    return -(g-a*kl+b*h).mean()", "use the mask"),
     (
@@ -301,6 +328,18 @@ WRONG = [
         "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
         "    return -A * (e - pi) + a * (t - pi)",
         "the KL's part has the wrong sign",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * (e - pi) + (pi - t)",
+        "not multiplied with alpha",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * (e - pi) - a * t",
+        "and pi is there too",
     ),
     # 05: training
     ("05.1", "my_pass_at_k = lambda n, c, k: 1 - (1 - c / n) ** k", "with putting back"),

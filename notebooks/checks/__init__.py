@@ -120,6 +120,8 @@ class Answer:
             raise
         except Exception as error:
             first = next(iter(str(error).splitlines()), "")
+            if "must match the size of tensor" in first:
+                first += " (is keepdim=True missing?)"
             raise NotYet(f"{self.name} stopped with {type(error).__name__}: {first}") from error
         if empty(result):
             raise NotYet(
@@ -146,8 +148,8 @@ class Answer:
         )
         self.need(
             bool(torch.isfinite(result).all()),
-            f"{self.name} gives back inf or nan: is there a log of 0, or of a negative "
-            "number, or a division by 0?",
+            f"{self.name} gives back inf or nan: is there a log of 0, a log or a root of a "
+            "negative number, or a division by 0?",
         )
         return result
 

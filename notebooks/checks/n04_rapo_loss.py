@@ -57,7 +57,8 @@ def reweighted(answer: Answer) -> str:
         got, truth = answer.tensor(ref, phi, shape=(2, 5)), reweight(ref, torch.tensor(phi))
         answer.need(
             phi != 0.5 or not close(got, phi * ref),
-            "the power is right, but the rows no longer sum to 1: subtract the log of their sum",
+            "the power is right, but the rows do not sum to 1: subtract, after the multiplication, the "
+            "log of the sum of exp(phi * ref_logp)",
         )
         answer.need(
             phi != 0.5 or not close(got, (ref / phi).log_softmax(-1)),
@@ -104,6 +105,10 @@ def surrogate(answer: Answer) -> str:
         "may be negative",
     )
     answer.need(
+        not close(got, torch.minimum(rho * advantage, rho.clamp(0.8, 1.2))),
+        "the clipped ratio is still to be multiplied with A",
+    )
+    answer.need(
         close(got, truth),
         f"for rho {shown(rho)} and A {shown(advantage)} g is {shown(truth)}, not {shown(got)}",
     )
@@ -116,6 +121,10 @@ def loss(answer: Answer) -> str:
     g, kl, h = torch.randn(3, 3, 4, generator=generator, dtype=torch.float64).abs()
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
     filled = [torch.where(mask.bool(), x, 99.0) for x in (g, kl, h)]  # padding holds anything
+    answer.need(
+        torch.is_tensor(answer(*filled, mask, 0.3, 0.1)),
+        "my_loss has to give back a tensor: nothing can be differentiated through a Python number",
+    )
     got = answer.tensor(*filled, mask, 0.3, 0.1, shape=())
     value = g - 0.3 * kl + 0.1 * h
     per = (value * mask).sum(1) / mask.sum(1)
@@ -133,6 +142,15 @@ def loss(answer: Answer) -> str:
     answer.need(
         not close(got, -(value * mask).mean()),
         "the padding is counted as zeros: divide by the number of real tokens, mask.sum(dim=1)",
+    )
+    answer.need(
+        not close(got, -(value * mask).sum(1).mean()),
+        "the tokens of a completion are added; their mean is wanted",
+    )
+    only_g = g * mask - 0.3 * filled[1] + 0.1 * filled[2]
+    answer.need(
+        not close(got, -(only_g.sum(1) / mask.sum(1)).mean()),
+        "only g is masked: the KL and the entropy of the padding are still in the sum",
     )
     answer.need(not close(got, -per.sum()), "the completions are added; their mean is wanted")
     plus = -(((g + 0.3 * kl + 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
@@ -155,7 +173,17 @@ def logit_gradient(answer: Answer) -> str:
         (1.5, 0.3, "the"),
     ):
         got = answer.tensor(pi, target, token, advantage, alpha, shape=(5,))
-        truth = -advantage * (unit - pi) + alpha * (pi - target)
+        reward_part = -advantage * (unit - pi)
+        truth = reward_part + alpha * (pi - target)
+        answer.need(
+            close(got, truth) or not close(got, reward_part + (pi - target)),
+            "the KL's part is not multiplied with alpha",
+        )
+        answer.need(
+            close(got, truth) or not close(got, reward_part - alpha * target),
+            "the KL's part is not finished: of the sum over v of ref^(v) (e_v - pi) you kept the e_v "
+            "alone, and pi is there too",
+        )
         answer.need(
             not close(got, -truth),
             f"{part} part has the wrong sign: the gradient of the loss, -(g - alpha KL), is asked for",
