@@ -19,6 +19,12 @@ WINDOW = 20  # steps that a trend is averaged over
 SILENT = 10  # steps in a row without a signal, or without an answer
 TIMES_ENTROPY = 3.0  # entropy this many times that of the first WINDOW steps: dissolving ...
 REWARD_LEFT = 0.8  # ... if the reward is also below this share of its best window
+CALMER = {  # what holds a run together that falls apart
+    "rapo": "lower --alpha or --beta, or raise --phi-min",
+    "grpo": "lower --beta or --lr",
+    "reverse-kl": "lower --beta or --lr",
+    "no-kl": "lower --beta or --lr",
+}
 UNREAD = ("no_answer", "unparseable", "too_large", "timeout")  # the verifier's reasons
 
 
@@ -47,15 +53,9 @@ def dissolving(metrics: Sequence[dict], arm: str) -> str:
     best, last = max(_mean(reward[i : i + WINDOW]) for i in windows), _mean(reward[-WINDOW:])
     if now < TIMES_ENTROPY * before or last > REWARD_LEFT * best:
         return ""
-    remedy = {
-        "rapo": "lower --alpha or --beta, or raise --phi-min",
-        "grpo": "lower --beta or --lr",
-        "reverse-kl": "lower --beta or --lr",
-        "no-kl": "lower --beta or --lr",
-    }[arm]
     return (
         f"the policy is dissolving into noise: entropy {now:.2f} nats a token, {now / before:.1f} times "
-        f"its beginning, while the reward fell from {best:.2f} to {last:.2f}: {remedy}"
+        f"its beginning, while the reward fell from {best:.2f} to {last:.2f}: {CALMER[arm]}"
     )
 
 
@@ -64,15 +64,16 @@ def no_signal(metrics: Sequence[dict], arm: str) -> str:
     last = metrics[-SILENT:]
     if len(last) < SILENT or any(m["groups_with_signal"] > 0 for m in last):
         return ""
-    reward = _mean([m["reward"] for m in last])
-    remedy = (
-        "easier problems (--data), or a larger --group-size"
-        if reward < 0.5
-        else "harder ones (--data)"
-    )
+    first, reward = (_mean([m["reward"] for m in some]) for some in (metrics[:SILENT], last))
+    if reward >= 0.5:
+        remedy = "it takes harder problems (--data)"
+    elif reward < first / 2:
+        remedy = f"the run lost what it could do at its beginning ({first:.2f}): {CALMER[arm]}"
+    else:
+        remedy = "it takes easier problems (--data), or a larger --group-size"
     return (
         f"no group of the last {SILENT} steps had both right and wrong completions (mean reward "
-        f"{reward:.2f}), so no advantage differs from 0: it takes {remedy}"
+        f"{reward:.2f}), so no advantage differs from 0: {remedy}"
     )
 
 

@@ -38,12 +38,21 @@ def test_rising_entropy_alone_or_falling_reward_alone_is_not_dissolving():
     assert diagnose(begun + [step(reward=0.1, entropy=0.1)] * WINDOW, "rapo") == {}
 
 
-@pytest.mark.parametrize("reward, remedy", [(0.0, "easier problems"), (1.0, "harder ones")])
+@pytest.mark.parametrize("reward, remedy", [(0.0, "easier problems"), (1.0, "harder problems")])
 def test_no_signal_says_whether_problems_are_too_hard_or_too_easy(reward, remedy):
     silent = [step(reward=reward, groups_with_signal=0.0)] * SILENT
     assert remedy in diagnose(silent, "rapo")["no signal"]
     assert diagnose(silent[1:], "rapo") == {}
     assert diagnose([*silent, step()], "rapo") == {}
+
+
+@pytest.mark.parametrize("arm, flag", [("rapo", "--phi-min"), ("no-kl", "--lr")])
+def test_no_signal_after_a_good_beginning_does_not_blame_the_problems(arm, flag):
+    """As a run with alpha 0.3 and phi_min 0.3 does: noise before the entropy's window is full."""
+    silent = [step(reward=0.0, groups_with_signal=0.0)] * SILENT
+    sentence = diagnose(learning(WINDOW) + silent, arm)["no signal"]
+    assert "at its beginning (0.25)" in sentence and flag in sentence
+    assert "--data" not in sentence
 
 
 @pytest.mark.parametrize("ended, flag", [(1.0, "--prompt-template"), (0.1, "--max-new-tokens")])
