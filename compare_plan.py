@@ -71,19 +71,27 @@ def grid(seed: int) -> list[Cell]:
 
 
 def chosen_weights(done: dict[str, dict]) -> dict[str, float]:
-    """For each arm the weight with the highest pass@64 of those that double the base's pass@1.
+    """The weight of each arm by the rule. An arm without finished cells is left out.
 
-    If none does, of all. done: the results of finished cells by name, of which those of seed 0 hold
-    counts on the validation puzzles. An arm without finished cells is left out.
+    done: the results of finished cells by name, of which those of seed 0 hold counts on the validation
+    puzzles.
     """
-    scores: dict[str, dict[float, tuple[bool, float]]] = {}
+    cells: dict[str, list[Cell]] = {}
     for cell in grid(seed=0):
         if cell.name in done:
-            (base, _), (one, many) = (
-                validation_score(done[name]) for name in (BASE.name, cell.name)
-            )
-            scores.setdefault(cell.arm, {})[cell.alpha] = (one >= 2 * base, many)
-    return {arm: max(by_weight, key=by_weight.get) for arm, by_weight in scores.items()}
+            cells.setdefault(cell.arm, []).append(cell)
+    return {arm: chosen_by_validation(some, done).alpha for arm, some in cells.items()}
+
+
+def chosen_by_validation(cells: list[Cell], done: dict[str, dict]) -> Cell:
+    """The rule: the highest pass@64 of those that double the base's pass@1; if none does, of all."""
+    base, _ = validation_score(done[BASE.name])
+
+    def rank(cell: Cell) -> tuple[bool, float]:
+        one, many = validation_score(done[cell.name])
+        return one >= 2 * base, many
+
+    return max(cells, key=rank)
 
 
 def validation_score(result: dict) -> tuple[float, float]:

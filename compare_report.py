@@ -19,6 +19,7 @@ from compare_plan import (
     WEIGHTS,
     Cell,
     ablations,
+    chosen_by_validation,
     chosen_weights,
     default_cell,
     grid,
@@ -251,16 +252,20 @@ def map_table(found: Results) -> str:
     cells = map_cells(found)
     if len(cells) < len(WEIGHTS) * len(PHI_MINS):
         return ""
+    chosen = chosen_by_validation(list(cells.values()), found.cells)
     rows = [
         [
             f"{alpha:g}",
             f"{phi_min:g}",
+            *validation_score(found.cells[cell.name]),
+            "chosen" if cell == chosen else "",
             *(float(found.values([cell], k).mean()) for k in (1, found.ks[-1])),
             found.cells[cell.name]["last"]["entropy"],
         ]
         for (alpha, phi_min), cell in cells.items()
     ]
-    head = ["alpha", "phi_min", "pass@1", f"pass@{found.ks[-1]}", "entropy at the end"]
+    head = ["alpha", "phi_min", "validation pass@1", "validation pass@64", ""]
+    head += ["test pass@1", f"test pass@{found.ks[-1]}", "entropy at the end"]
     return "**RAPO over alpha and phi_min** (seed 0)\n\n" + table(head, rows)
 
 
@@ -332,11 +337,13 @@ def draw_curves(found: Results, figure) -> None:
         axes.set_xlim(1, found.ks[-1] * 4.5)  # room for the names
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -0.01), min(high, 1.03))
-        heights = spread(list(ends.values()), 0.06 * (axes.get_ylim()[1] - axes.get_ylim()[0]))
+        low, high = axes.get_ylim()
+        heights = spread(list(ends.values()), 0.06 * (high - low))
+        too_high = max(0.0, max(heights) - high)
         for arm, height in zip(ends, heights, strict=True):
             axes.text(
                 found.ks[-1] * 1.15,
-                height,
+                height - too_high,
                 arm,
                 color=COLOURS[arm],
                 va="center",

@@ -17,15 +17,25 @@ import compare
 from compare_plan import (
     ABLATION_SEEDS,
     BASE,
+    PHI_MINS,
     SEEDS,
     WEIGHTS,
+    chosen_by_validation,
     chosen_weights,
     default_cell,
     grid,
     plan,
     quick_plan,
 )
-from compare_report import Results, crossed_bootstrap, draw, draw_curves, report, spread
+from compare_report import (
+    Results,
+    crossed_bootstrap,
+    draw,
+    draw_curves,
+    map_cells,
+    report,
+    spread,
+)
 from pass_at_k import bootstrap
 from settings import ARM_DEFAULTS
 
@@ -167,8 +177,24 @@ def test_every_table_and_figure_is_made(results, tmp_path):
     for title in ("chosen weight", "Paired", "Seed by seed", "grid", "Ablations", "phi_min"):
         assert title in text
     assert text.count("| rapo | 0.1 | ") >= len(SEEDS)
+    assert text.count("| chosen |") == len(ARM_DEFAULTS) + 1, (
+        "one weight an arm, one place of the map"
+    )
     for path in draw(results, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+def test_the_defaults_and_the_tables_of_the_docs_are_those_of_its_runs():
+    """The rule picks each arm's default weight, and RAPO's phi_min; docs/results.md is up to date."""
+    saved = json.loads((ROOT / "docs" / "compare.json").read_text())
+    chosen = chosen_weights(saved["cells"])
+    assert chosen == {arm: values.get("alpha", 0.0) for arm, values in ARM_DEFAULTS.items()}
+    on_the_map = list(map_cells(Results(saved)).values())
+    assert len(on_the_map) == len(WEIGHTS) * len(PHI_MINS)
+    assert chosen_by_validation(on_the_map, saved["cells"]) == default_cell("rapo")
+    shown = (ROOT / "docs" / "results.md").read_text().splitlines()
+    rows = [line for line in report(saved).splitlines() if line.startswith("| ")]
+    assert [row for row in rows if row not in shown] == []
 
 
 def test_the_curves_are_the_tables_numbers(results):
