@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 WINDOW = 20  # steps that a trend is averaged over
+LOST = 0.1  # a mean reward at the beginning that a run can be said to have lost
 SILENT = 10  # steps in a row without a signal, or without an answer
 TIMES_ENTROPY = 3.0  # entropy this many times that of the first WINDOW steps: dissolving ...
 REWARD_LEFT = 0.8  # ... if the reward is also below this share of its best window
@@ -67,7 +68,7 @@ def no_signal(metrics: Sequence[dict], arm: str) -> str:
     first, reward = (_mean([m["reward"] for m in some]) for some in (metrics[:SILENT], last))
     if reward >= 0.5:
         remedy = "it takes harder problems (--data)"
-    elif reward < first / 2:
+    elif reward < first / 2 and first > LOST:
         remedy = f"the run lost what it could do at its beginning ({first:.2f}): {CALMER[arm]}"
     else:
         remedy = "it takes easier problems (--data), or a larger --group-size"

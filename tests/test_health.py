@@ -53,6 +53,8 @@ def test_no_signal_after_a_good_beginning_does_not_blame_the_problems(arm, flag)
     sentence = diagnose(learning(WINDOW) + silent, arm)["no signal"]
     assert "at its beginning (0.25)" in sentence and flag in sentence
     assert "--data" not in sentence
+    hard = [step(reward=0.01)] * WINDOW
+    assert "easier problems" in diagnose(hard + silent, arm)["no signal"]
 
 
 @pytest.mark.parametrize("ended, flag", [(1.0, "--prompt-template"), (0.1, "--max-new-tokens")])

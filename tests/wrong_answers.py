@@ -98,6 +98,7 @@ WRONG = [
     ),
     ("03.1", "def my_kls(a, b):\n    return (b.exp()*(b-a)).sum(-1)", "two things"),
     ("03.2", "my_price = lambda p: float('inf')", "0 log 0 = 0"),
+    ("03.2", "my_price = lambda p: float('nan')", "gives back nan"),
     ("03.2", "import math\nmy_price = lambda p: math.log(1 - p)", "the sign is not"),
     ("03.2", "import math\nmy_price = lambda p: -math.log(p)", "ONLY this token"),
     ("03.2", "import math\nmy_price = lambda p: -(1 - p) * math.log(1 - p)", "those sum to 1"),
@@ -280,6 +281,7 @@ WRONG = [
         "    return -float((((g-a*kl+b*h)*m).sum(1)/m.sum(1)).mean())",
         "through a Python number",
     ),
+    ("04.4", "def my_loss(g, kl, h, m, a, b):\n    -g.mean()", "gives back None"),
     (
         "04.4",
         "def my_loss(g, kl, h, m, a, b):\n    return -((g-a*kl+b*h)*m).sum(1).mean()",

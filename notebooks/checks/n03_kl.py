@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from checks import Answer, NotYet, close, empty, exercise
+from checks import Answer, NotYet, close, exercise
 from objective import exact_forward_kl, exact_reverse_kl, k1, k2, k3, k_rapo
 
 ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3, "k_rapo": k_rapo}
@@ -75,7 +75,7 @@ def price_of_forgetting(answer: Answer) -> str:
         try:
             got = answer.number(p)
         except NotYet as sentence:
-            if "no finite number" in str(sentence):
+            if "gives back inf" in str(sentence):
                 raise NotYet(
                     "my_price is not finite: that is the forward KL, which divides by the policy's 0. "
                     "In the reverse KL the dropped token's own term is 0 log 0 = 0"
@@ -137,9 +137,6 @@ def coefficients(answer: Answer) -> str:
         isinstance(table, dict) and {"coefficients", "descent"} <= set(table),
         "my_table has to hold my_coefficients and my_descent, as in the cell's last line",
     )
-    for name, value in table["coefficients"].items():
-        if empty(value):
-            raise NotYet(f"the coefficient of {name} is still missing")
     log_w = torch.linspace(-2.0, 2.0, 9, dtype=torch.float64)
     for name, estimator in ESTIMATORS.items():
         logp = torch.zeros(9, dtype=torch.float64, requires_grad=True)
