@@ -18,7 +18,7 @@ from settings import ARM_DEFAULTS
 WEIGHTS = (0.03, 0.1, 0.2, 0.3)  # KL weights that every arm with a KL is tried at
 PHI_MINS = (0.3, 0.5, 0.7)
 SEEDS = (0, 1, 2, 3, 4)  # of each arm at its chosen weight
-ABLATION_SEEDS = (0, 1, 2)
+ABLATION_SEEDS = (0, 1, 2)  # without phi, which is the question of the paper, all SEEDS
 VALIDATION_SAMPLES = 64  # completions of each validation puzzle
 
 
@@ -125,10 +125,14 @@ def plan(parts: Collection[str], done: dict[str, dict]) -> list[Cell]:
     if not all(cell.name in done for cell in cells):
         return cells
     chosen = chosen_weights(done)
-    kinds = ablations(chosen["rapo"]).values()
+    ablated = [
+        default_cell("rapo", seed, **kind)
+        for label, kind in ablations(chosen["rapo"]).items()
+        for seed in (SEEDS if label == "phi = 1" else ABLATION_SEEDS)
+    ]
     found = {
         "seeds": [default_cell(a, s, chosen[a]) for s in SEEDS for a in chosen],
-        "ablations": [default_cell("rapo", s, **kind) for s in ABLATION_SEEDS for kind in kinds],
+        "ablations": ablated,
         "map": [default_cell("rapo", 0, a, phi_min=p) for a in WEIGHTS for p in PHI_MINS],
         "second grid": grid(seed=1),
     }

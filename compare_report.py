@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from compare_plan import (
-    ABLATION_SEEDS,
     BASE,
     PHI_MINS,
+    SEEDS,
     WEIGHTS,
     Cell,
     ablations,
@@ -212,7 +212,7 @@ def grid_table(found: Results) -> str:
 def ablation_table(found: Results) -> str:
     """RAPO, and what changes in it when one part is left out or done otherwise."""
     cells = {
-        label: found.done([default_cell("rapo", seed, **kind) for seed in ABLATION_SEEDS])
+        label: found.done([default_cell("rapo", seed, **kind) for seed in SEEDS])
         for label, kind in ablations(found.chosen.get("rapo", 0.0)).items()
     }
     cells = {label: some for label, some in cells.items() if some}

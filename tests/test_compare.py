@@ -87,6 +87,11 @@ def test_after_the_grid_each_arm_gets_the_seeds_at_its_own_weight(results):
     for arm in ARM_DEFAULTS:
         alpha = 0.0 if arm == "no-kl" else 0.1
         assert [c.seed for c in cells if c.arm == arm and c.alpha == alpha] == list(SEEDS)
+    cells = plan(["ablations"], grid_only)
+    for kind, seeds in (({"phi_min": 1.0}, SEEDS), ({"kl_form": "sampled"}, ABLATION_SEEDS)):
+        assert [c.seed for c in cells if c == default_cell("rapo", c.seed, 0.1, **kind)] == list(
+            seeds
+        )
     whole = plan(PARTS, grid_only)
     assert len(whole) == len({c.name for c in whole}), "a cell is planned twice"
 
@@ -134,9 +139,9 @@ def test_differences_are_paired(results):
 
 
 def test_ablations_are_paired_with_rapo_by_seed(results):
-    """Without phi the counts are RAPO's own on the two seeds that it has: a difference of nothing."""
+    """Without phi the counts are RAPO's own on the four seeds that it has: a difference of nothing."""
     cells = dict(results["cells"])
-    for seed in ABLATION_SEEDS:
+    for seed in SEEDS:
         rapo, ablated = (default_cell("rapo", seed, 0.1, **kind) for kind in ({}, {"phi_min": 1.0}))
         cells[ablated.name] = cells[rapo.name]
     del cells[ablated.name]
