@@ -8,6 +8,7 @@ Differences are paired: problem by problem against the base, and also seed by se
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,15 @@ class Results:
     def done(self, cells: list[Cell]) -> list[Cell]:
         return [cell for cell in cells if cell.name in self.cells]
 
+    def seeds_of(self, cell: Cell) -> list[Cell]:
+        """The finished runs with the settings of this cell, in order of their seeds."""
+        return self.done([replace(cell, seed=seed) for seed in SEEDS])
+
     def curve_cells(self, arm: str) -> list[Cell]:
         """The finished cells of an arm at its chosen weight, in order of their seeds."""
         if arm == "base":
             return [BASE]
-        some = (default_cell(arm, seed, self.chosen[arm]) for seed in range(100))
-        return self.done(list(some))
+        return self.seeds_of(default_cell(arm, alpha=self.chosen[arm]))
 
     def values(self, cells: list[Cell], k: int, split: str = "full") -> np.ndarray:
         """pass@k by cell and problem: (S, N)."""
@@ -199,11 +203,11 @@ def grid_table(found: Results) -> str:
     rows = []
     for cell in cells:
         one, many = validation_score(found.cells[cell.name])
-        both = found.done([cell, default_cell(cell.arm, 1, cell.alpha)])
-        at = [float(found.values(both, k).mean()) for k in (1, most)]
+        runs = found.seeds_of(cell)
+        at = [float(found.values(runs, k).mean()) for k in (1, most)]
         mark = "chosen" if found.chosen[cell.arm] == cell.alpha else ""
-        entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in both]))
-        rows.append([cell.arm, f"{cell.alpha:g}", one, many, mark, *at, len(both), entropy])
+        entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in runs]))
+        rows.append([cell.arm, f"{cell.alpha:g}", one, many, mark, *at, len(runs), entropy])
     head = ["arm", "alpha", "validation pass@1", "validation pass@64", ""]
     head += ["test pass@1", f"test pass@{most}", "seeds", "entropy"]
     return "**The grid of KL weights** (validation: seed 0)\n\n" + table(head, rows)
@@ -212,7 +216,7 @@ def grid_table(found: Results) -> str:
 def ablation_table(found: Results) -> str:
     """RAPO, and what changes in it when one part is left out or done otherwise."""
     cells = {
-        label: found.done([default_cell("rapo", seed, **kind) for seed in SEEDS])
+        label: found.seeds_of(default_cell("rapo", **kind))
         for label, kind in ablations(found.chosen.get("rapo", 0.0)).items()
     }
     cells = {label: some for label, some in cells.items() if some}
@@ -357,8 +361,8 @@ def draw_curves(found: Results, figure) -> None:
 
 LABEL_AT = {  # each arm's labels on another side of its points: they lie close together
     "rapo": {"xytext": (-10, 8), "ha": "right"},
-    "grpo": {"xytext": (0, -20), "ha": "center"},
-    "reverse-kl": {"xytext": (11, -4), "ha": "left"},
+    "grpo": {"xytext": (-10, -14), "ha": "right"},
+    "reverse-kl": {"xytext": (9, 5), "ha": "left"},
     "no-kl": {"xytext": (11, -4), "ha": "left"},
 }
 
@@ -368,15 +372,18 @@ def draw_frontier(found: Results, figure) -> None:
     figure.set_size_inches(8, 6)
     axes, most = figure.subplots(), found.ks[-1]
     base = [float(found.values([BASE], k).mean()) for k in (1, most)]
-    axes.plot(*base, "o", color=COLOURS["base"], markersize=12)
-    axes.annotate(
-        "base", base, xytext=(10, 0), textcoords="offset points", va="center", fontsize=14
+    axes.axhline(base[1], color=COLOURS["base"], linestyle=":", linewidth=2)
+    axes.text(
+        0.02,
+        base[1],
+        f"base (pass@1 {base[0]:.2f})",
+        color=COLOURS["base"],
+        fontsize=14,
+        va="bottom",
+        transform=axes.get_yaxis_transform(),
     )
-    axes.axhline(base[1], color=COLOURS["base"], linestyle=":", linewidth=1.5)
     for arm in found.arms():
-        cells = {
-            c.alpha: found.done([c, default_cell(arm, 1, c.alpha)]) for c in grid(0) if c.arm == arm
-        }
+        cells = {cell.alpha: found.seeds_of(cell) for cell in grid(0) if cell.arm == arm}
         points = {
             alpha: [float(found.values(some, k).mean()) for k in (1, most)]
             for alpha, some in sorted(cells.items())
@@ -396,7 +403,7 @@ def draw_frontier(found: Results, figure) -> None:
                 fontsize=14 if star == "*" else 11,
                 **LABEL_AT[arm],
             )
-    axes.margins(0.18)
+    axes.margins(0.2, 0.12)
     axes.set(
         title="KL weights; the star is the one that validation chose",
         xlabel="pass@1",
