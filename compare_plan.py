@@ -127,8 +127,9 @@ def plan(parts: Collection[str], done: dict[str, dict]) -> list[Cell]:
     chosen = chosen_weights(done)
     ablated = [
         default_cell("rapo", seed, **kind)
+        for seed in SEEDS
         for label, kind in ablations(chosen["rapo"]).items()
-        for seed in (SEEDS if label == "phi = 1" else ABLATION_SEEDS)
+        if seed in ABLATION_SEEDS or label == "phi = 1"
     ]
     found = {
         "seeds": [default_cell(a, s, chosen[a]) for s in SEEDS for a in chosen],

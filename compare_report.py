@@ -85,6 +85,8 @@ class Results:
     def values(self, cells: list[Cell], k: int, split: str = "full") -> np.ndarray:
         """pass@k by cell and problem: (S, N)."""
         name, chosen = self.splits[split]
+        if not cells:
+            return np.empty((0, chosen.size))
         correct = np.array([self.cells[cell.name][name] for cell in cells])[:, chosen]  # (S, N)
         return np.stack([pass_at_k(self.samples, row, k) for row in correct])
 
