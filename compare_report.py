@@ -90,6 +90,10 @@ class Results:
         correct = np.array([self.cells[cell.name][name] for cell in cells])[:, chosen]  # (S, N)
         return np.stack([pass_at_k(self.samples, row, k) for row in correct])
 
+    def entropy(self, cells: list[Cell]) -> float:
+        """Mean entropy of some cells at the end of training, nats per token."""
+        return float(np.mean([self.cells[cell.name]["last"]["entropy"] for cell in cells]))
+
     def against(self, arm: str, other: str, k: int, split: str) -> Estimate:
         """The paired difference of two arms at their chosen weights."""
         return self.difference(self.curve_cells(arm), self.curve_cells(other), k, split)
@@ -185,7 +189,7 @@ def seed_table(found: Results) -> str:
             won = int((after["hard"] & ~before["hard"]).sum())
             lost = int((before["test"] & ~after["test"]).sum())
             times = f"{at[0] / base[1]:.2f}"
-            entropy = float(result["last"]["entropy"])
+            entropy = found.entropy([cell])
             rows.append([arm, f"{cell.alpha:g}", cell.seed, *at, times, won, lost, entropy])
     head = ["arm", "alpha", "seed", *(f"pass@{k}" for k in found.shown_ks)]
     head += ["pass@1 / base's", "newly solved", "no longer", "entropy"]
@@ -208,8 +212,8 @@ def grid_table(found: Results) -> str:
         runs = found.seeds_of(cell)
         at = [float(found.values(runs, k).mean()) for k in (1, most)]
         mark = "chosen" if found.chosen[cell.arm] == cell.alpha else ""
-        entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in runs]))
-        rows.append([cell.arm, f"{cell.alpha:g}", one, many, mark, *at, len(runs), entropy])
+        row = [cell.arm, f"{cell.alpha:g}", one, many, mark, *at, len(runs), found.entropy(runs)]
+        rows.append(row)
     head = ["arm", "alpha", "validation pass@1", "validation pass@64", ""]
     head += ["test pass@1", f"test pass@{most}", "seeds", "entropy"]
     return "**The grid of KL weights** (validation: seed 0)\n\n" + table(head, rows)
@@ -227,8 +231,7 @@ def ablation_table(found: Results) -> str:
     rows = []
     for label, some in cells.items():
         at = [str(crossed_bootstrap(found.values(some, k))) for k in found.shown_ks]
-        entropy = float(np.mean([found.cells[c.name]["last"]["entropy"] for c in some]))
-        rows.append([label, len(some), *at, entropy])
+        rows.append([label, len(some), *at, found.entropy(some)])
     full = cells.pop("rapo")
     differences = [
         [
@@ -266,7 +269,7 @@ def map_table(found: Results) -> str:
             *validation_score(found.cells[cell.name]),
             "chosen" if cell == chosen else "",
             *(float(found.values([cell], k).mean()) for k in (1, found.ks[-1])),
-            found.cells[cell.name]["last"]["entropy"],
+            found.entropy([cell]),
         ]
         for (alpha, phi_min), cell in cells.items()
     ]
@@ -342,8 +345,8 @@ def draw_curves(found: Results, figure) -> None:
         axes.set_xticks(found.ks[::2], [str(k) for k in found.ks[::2]])
         axes.set_xlim(1, found.ks[-1] * 4.5)  # room for the names
         low, high = axes.get_ylim()
-        axes.set_ylim(max(low, -0.01), min(high, 1.03))
-        low, high = axes.get_ylim()
+        low, high = max(low, -0.01), min(high, 1.03)
+        axes.set_ylim(low, high)
         heights = spread(list(ends.values()), 0.06 * (high - low))
         too_high = max(0.0, max(heights) - high)
         for arm, height in zip(ends, heights, strict=True):
@@ -421,7 +424,7 @@ def draw_map(found: Results, figure) -> None:
     measured = {
         "pass@1": lambda cell: found.values([cell], 1).mean(),
         f"pass@{most}": lambda cell: found.values([cell], most).mean(),
-        "entropy at the end (nats per token)": lambda c: found.cells[c.name]["last"]["entropy"],
+        "entropy at the end (nats per token)": lambda cell: found.entropy([cell]),
     }
     for axes, (title, value) in zip(figure.subplots(1, 3), measured.items(), strict=True):
         numbers = np.array([[value(cells[a, p]) for a in WEIGHTS] for p in PHI_MINS])

@@ -175,12 +175,14 @@ def logit_gradient(answer: Answer) -> str:
         got = answer.tensor(pi, target, token, advantage, alpha, shape=(5,))
         reward_part = -advantage * (unit - pi)
         truth = reward_part + alpha * (pi - target)
+        if close(got, truth):
+            continue
         answer.need(
-            close(got, truth) or not close(got, reward_part + (pi - target)),
+            not close(got, reward_part + (pi - target)),
             "the KL's part is not multiplied with alpha",
         )
         answer.need(
-            close(got, truth) or not close(got, reward_part - alpha * target),
+            not close(got, reward_part - alpha * target),
             "the KL's part is not finished: of the sum over v of ref^(v) (e_v - pi) you kept the e_v "
             "alone, and pi is there too",
         )
@@ -193,8 +195,7 @@ def logit_gradient(answer: Answer) -> str:
             "the reward's part misses the softmax: raising one logit lowers all other probabilities, so "
             "e_y - pi and not e_y",
         )
-        answer.need(
-            close(got, truth),
+        raise NotYet(
             f"{part} part is not right: with A = {advantage:g}, alpha = {alpha:g} it gives {shown(got)}, "
             f"and {shown(truth)} is right",
         )
