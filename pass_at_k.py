@@ -24,11 +24,10 @@ import numpy as np
 import torch
 import tyro
 
-from graded_samples import Log, count_correct, log_header
 from policy import Policy, is_bundled, load_policy
-from problem_sets import load_problems
-from problems import Problem
+from problems import Problem, load_problems
 from settings import Settings, resolve, whole
+from watch.evaluations import Log, count_correct, log_header
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:

@@ -23,13 +23,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-import memory_plan
-from health import diagnose
-from memory_limit import OutOfPieces
+from machine import plan
+from machine.limit import OutOfPieces
 from pass_at_k import compare_with_base, draw_report
 from policy import load_policy
-from problem_sets import load_problems, problems_that_fit, training_problems
-from problems import Problem, render_prompt
+from problems import Problem, load_problems, problems_that_fit, render_prompt, training_problems
 from settings import (
     Settings,
     command,
@@ -42,7 +40,8 @@ from settings import (
     whole,
 )
 from step import Rollout, learn, make_optimizer, rollout
-from tracer import Trace
+from watch.health import diagnose
+from watch.tracer import Trace
 
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
 
@@ -268,7 +267,7 @@ def report(run: Run) -> None:
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
         folder = run.trace.folder
-        print(f"trace: open {folder / 'trace.html'} in a browser, or python tracer.py {folder}")
+        print(f"trace: open {folder / 'trace.html'} in a browser, or python watch/tracer.py {folder}")
 
 
 def start(given: Settings) -> Run | None:
@@ -283,9 +282,9 @@ def start(given: Settings) -> Run | None:
         settings, sentence = resolve(given)
     print(sentence)
     if given.dry_run or torch.cuda.is_available():
-        card = memory_plan.card_bytes(settings)
-        print(memory_plan.report(settings, card))
-        memory_plan.check_fits(settings, card)
+        card = plan.card_bytes(settings)
+        print(plan.report(settings, card))
+        plan.check_fits(settings, card)
     if given.dry_run:
         return None
     print(

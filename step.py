@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memory_limit import learn_less, sample_within_memory, within_memory
+from machine.limit import learn_less, sample_within_memory, within_memory
 from objective import (
     completion_weights,
     effective_sample_size,
@@ -26,10 +26,10 @@ from objective import (
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
 from problems import Problem, render_prompt
-from recorder import Recorder
 from sampler import Completions
 from settings import Settings
 from verifier import Verdict, verify
+from watch.recorder import Recorder
 
 # ---------------------------------------------------------------- rollout
 
@@ -112,7 +112,7 @@ def learn(
     """One rollout's gradient updates; the metrics of the step. The README explains each.
 
     A non-finite loss or gradient changes nothing: "skipped" is then True. If a list of records is
-    given, each update adds its own (see `recorder.py`); this changes no number.
+    given, each update adds its own (see `watch/watch/recorder.py`); this changes no number.
     """
     began = time.perf_counter()
     reward = rolled.reward.to(policy.device)  # (P, G)

@@ -5,17 +5,17 @@ negative teaches the model that it was wrong, a false positive teaches it to che
 stops the run, so the question climbs a ladder, cheapest and surest rung first:
 
     string     the two texts differ only in spacing and markup        here
-    rational   exact arithmetic: fractions, polynomials, roots of     answer_algebra
+    rational   exact arithmetic: fractions, polynomials, roots of     answers.algebra
                integers; no tolerance
-    structure  sets, tuples, matrices, equations, units, ...: item    answer_structure (with
-               by item; intervals and inequalities                    answer_forms, answer_sets)
-    numeric    50 digits at fixed points: two expressions that        answer_scalars
+    structure  sets, tuples, matrices, equations, units, ...: item    answers.structure (with
+               by item; intervals and inequalities                    answers.forms, answers.sets)
+    numeric    50 digits at fixed points: two expressions that        answers.scalars
                differ there are not equal
-    sympy      the judge of what is left, in a process of its own     sympy_judge
+    sympy      the judge of what is left, in a process of its own     answers.judge
                that can be killed
 
-Text is read by `answer_parser` (with answer_values, answer_tokens, answer_spelling, answer_words)
-to the trees of `answer_tree`, and never evaluated. What counts as equal: docs/verifier.md.
+Text is read by `answers.parser` (with answers.values, answers.tokens, answers.spelling, answers.words)
+to the trees of `answers.tree`, and never evaluated. What counts as equal: docs/verifier.md.
 
 >>> verify(r"common difference 3, 11+3=14. \boxed{14}", "14")
 Verdict(reward=1.0, reason='correct', answer='14', method='string')
@@ -33,11 +33,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from answer_forms import COLLECTIONS, imaginary
-from answer_parser import read
-from answer_scalars import Comparison
-from answer_structure import as_word, same
-from answer_tree import TooLarge, Unreadable
+from answers.forms import COLLECTIONS, imaginary
+from answers.parser import read
+from answers.scalars import Comparison
+from answers.structure import as_word, same
+from answers.tree import TooLarge, Unreadable
 
 REASONS = ("correct", "wrong", "no_answer", "unparseable", "too_large", "timeout", "bad_gold")
 MAX_TEXT = 20_000  # characters of an answer or a gold answer; past it nothing is looked at

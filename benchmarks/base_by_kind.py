@@ -17,11 +17,12 @@ import tyro
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from graded_samples import count_correct  # noqa: E402
 from pass_at_k import pass_at_k  # noqa: E402
 from policy import BUNDLED_BASE, load_policy  # noqa: E402
-from problems import RULES, Problem, draw_puzzle, puzzles, question  # noqa: E402
+from problems import Problem, puzzles  # noqa: E402
 from tiny_base.pretrain import RIGHT_RULE  # noqa: E402
+from watch.evaluations import count_correct  # noqa: E402
+from worlds.puzzles import RULES, draw_puzzle, question  # noqa: E402
 
 
 @dataclass(frozen=True)

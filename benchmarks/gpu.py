@@ -5,7 +5,7 @@
 
 Speed and memory do not depend on what the weights are. Random weights draw no end token, so every
 completion has full length: the longest case. Reported: tokens a second of sampling and of learning, how a
-step's time is split, the peak of memory against memory_plan.py, whether memory grows over the steps,
+step's time is split, the peak of memory against plan.py, whether memory grows over the steps,
 sampling against transformers' `generate` on the same model, lengths and batch, and against the limit set
 by bandwidth: the bytes that a decode step must read, at the speed at which this device copies.
 """
@@ -28,8 +28,8 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import memory_plan  # noqa: E402
-from memory_plan import GIB, PUBLISHED, Shape  # noqa: E402
+from machine import plan  # noqa: E402
+from machine.plan import GIB, PUBLISHED, Shape  # noqa: E402
 from policy import GPU_BASE, Policy, compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
 from problems import Problem  # noqa: E402
 from sampler import Completions, sample  # noqa: E402
@@ -199,12 +199,12 @@ def copy_bandwidth(device: str) -> float:
 
 def decode_bytes(shape: Shape, settings: Settings, prompt: int, rows: int) -> float:
     """What a decode step must read: all weights once, the adapter, and the cache at its mean length."""
-    weights = memory_plan.weight_bytes(shape, "nf4")
+    weights = plan.weight_bytes(shape, "nf4")
     if not shape.tied:
-        weights -= memory_plan.HALF * shape.vocabulary * shape.hidden  # looked up, not read
-    lora = memory_plan.FULL * memory_plan.lora_parameters(shape, settings.lora_r)
+        weights -= plan.HALF * shape.vocabulary * shape.hidden  # looked up, not read
+    lora = plan.FULL * plan.lora_parameters(shape, settings.lora_r)
     mean = prompt + settings.max_new_tokens // 2
-    return weights + lora + memory_plan.cache_bytes(shape, rows, mean)
+    return weights + lora + plan.cache_bytes(shape, rows, mean)
 
 
 # ---------------------------------------------------------------- the report
@@ -245,7 +245,7 @@ def measure(options: Options) -> dict:
             times["learn"].append(learned)
             parity.append(metrics["parity_mean"])
             held.append(torch.cuda.memory_allocated() if device == "cuda" else 0)
-    rows, planned = options.prompts * options.group_size, memory_plan.plan(shape, settings)
+    rows, planned = options.prompts * options.group_size, plan.plan(shape, settings)
     tokens, on_gpu = rows * options.max_new_tokens, device == "cuda"
     peak = torch.cuda.max_memory_allocated() if on_gpu else None  # before generate adds its own
     sample_s, learn_s = (statistics.median(times[part]) for part in ("sample", "learn"))

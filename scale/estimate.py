@@ -3,7 +3,7 @@
     python scale/estimate.py
 
 Nothing of this was measured: no GPU was at hand. The shape is Qwen2.5-3B's, its LoRA as in
-`memory_plan.py`; a step is 64 prompts x 16 completions of 1,024 tokens after prompts of 512, shared out
+`machine/plan.py`; a step is 64 prompts x 16 completions of 1,024 tokens after prompts of 512, shared out
 among the GPUs. What comes out is which part is long, and which becomes the longest.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from memory_plan import PUBLISHED, Shape, cache_bytes, lora_parameters, weight_bytes
+from machine.plan import PUBLISHED, Shape, cache_bytes, lora_parameters, weight_bytes
 from policy import GPU_BASE
 
 

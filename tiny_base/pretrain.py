@@ -36,7 +36,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from problems import RULES, draw_puzzle, question, worked_answer  # noqa: E402
+from worlds.puzzles import RULES, draw_puzzle, question, worked_answer  # noqa: E402
 
 RIGHT_RULE = {
     "common difference": 0.5,

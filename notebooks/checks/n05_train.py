@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from checks import Answer, close, exercise
-from health import diagnose
 from pass_at_k import Estimate, bootstrap
+from watch.health import diagnose
 
 
 @exercise("05.1", "my_pass_at_k")
@@ -133,4 +133,4 @@ def diagnoses(answer: Answer) -> str:
         answer.need(given == truth, f"{name} is not {given!r}: {HINTS[name]}")
         seen = diagnose(LOGS[name], "rapo")
         assert (truth in seen) if truth != "nothing" else not seen
-    return "all four. health.py says the same, with the flag to change."
+    return "all four. watch/health.py says the same, with the flag to change."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from checks import Answer, close, exercise
-from memory_plan import GIB, cache_bytes, lora_parameters, shape_of
+from machine.plan import GIB, cache_bytes, lora_parameters, shape_of
 from policy import GPU_BASE
 
 # Levels with gaps of different width, as NF4's: at the 16 quantiles of a normal distribution.

@@ -1,0 +1,138 @@
+"""One spelling for what differs only in characters: the text of an answer, before it is cut up.
+
+The first thing that the parser of `verifier.py` does. Unicode mathematics becomes LaTeX or ASCII,
+what only decorates an answer goes, and a few habits that no grammar would read are respelled by the
+table `_RESPELLED`; separators of thousands are joined last, since 1,234 may also be two numbers.
+"""
+
+import re
+import unicodedata
+
+from answers.tree import MAX_CHARS, TooLarge
+from answers.words import BASES
+
+# Characters.
+
+_AS_ASCII = str.maketrans(
+    "−–—‐‑﹣×·⋅∙∗÷⁄∕，、；：（）［］｛｝＝＋％′’“”",
+    "------*****///,,;:()[]{}=+%''\"\"",
+)
+_WITH_A_COMMAND = "π∞√∛≤⩽≥⩾≠≈±∓∪∩∈∅∖⌊⌋⌈⌉⟨⟩∣θαβγδλμωφστρεηψχξκΓΔΘΛΣΦΨΩ"
+_COMMANDS = """pi infty sqrt cbrt le le ge ge ne approx pm mp cup cap in emptyset setminus lfloor rfloor
+lceil rceil langle rangle mid theta alpha beta gamma delta lambda mu omega phi sigma tau rho epsilon
+eta psi chi xi kappa Gamma Delta Theta Lambda Sigma Phi Psi Omega"""
+_AS_COMMAND = {
+    ord(sign): f" \\{name} " for sign, name in zip(_WITH_A_COMMAND, _COMMANDS.split(), strict=True)
+}
+_OTHER_SIGNS = str.maketrans(
+    {"…": "...", "ℝ": "\\reals ", "¢": " cents ", "€": "\\euro ", "£": "\\pounds "}
+    | {"º": "°", "˚": "°"}
+)
+_SIGNS = _AS_ASCII | _AS_COMMAND | _OTHER_SIGNS
+_SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ⁽⁾ˣ", "0123456789-+n()x")
+_SUB = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_VULGAR = re.compile("[¼½¾⅐-⅞]")
+
+# Habits.
+
+# What may stand before an answer and says nothing: =, "the answer is", an arrow.
+_LEAD = re.compile(
+    r"^(?:\s*(?:[=:~→⇒]|\\(?:approx|to|implies|Rightarrow|therefore)\b"
+    r"|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
+    re.IGNORECASE,
+)
+# (pattern, what takes its place, letters one of which a text needs for it), in this order
+_RESPELLED = [
+    (re.compile(pattern), new, signs)
+    for pattern, new, signs in (
+        # 3e5 km is a number
+        (r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))", r"\1*10^{\2}", "eE"),
+        # f^{-1}(x) = ... names a function
+        (r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([a-z]\)\s*=)", r"\1\2", "="),
+        # \text{DE}_{16}, (52)_8
+        (r"(?:\\(?:text|mathrm)\s*\{|\()\s*([0-9A-F]+)\s*[})](?=\s*_)", r"\1", "_"),
+        # 52_{\text{eight}}
+        (r"_\s*(?:\{\s*\\text\s*\{\s*(\w+)\s*\}\s*\}|\\text\s*\{\s*(\w+)\s*\})", r"_{\1\2}", "_"),
+        # 52 base 8, 52 (base 8), 52_{base 8}
+        (
+            r"(?<=[0-9A-F])(?:\s*_\s*\{|\s)\s*(?:\\text\s*\{)?[\s(]*(?:in )?base"
+            r"[\s~-]*(\d+|[a-z]+)[)}\s]*$",
+            lambda match: f"_{{{BASES.get(match[1], match[1])}}}",
+            "b",
+        ),
+        # <1, 2> is a vector
+        (r"^<([^<>]*,[^<>]*)>$", r"(\1)", "<"),
+        # C(5, 2)
+        (r"(?<![A-Za-z\\])(?:n?C|nCr|binom)\((\d+),\s*(\d+)\)", r"\\binom{\1}{\2}", "Cb"),
+        # log10(x), log_10(x)
+        (r"(?:\blog_|(?<!\\)\blog)(\d+)(?=\()", r"log_{\1}", "g"),
+        # 22", US$5
+        (r"(?<=\d)\s*(?:\"|'')$", " inches", "\"'"),
+        (r"\bUS\s*(?=\\?\$)", "", "$"),
+        # 3 x 10^5 multiplies
+        (r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)", "*", "xX"),
+        # a.m. is no sentence; 7:00 pm is 7 pm
+        (r"\b([aApP])\.\s?[mM]\b\.?", r"\1m", "mM"),
+        (r"(?<=\d):00(?=\s*(?:\\text\s*\{\s*)?[aApP][mM])", "", "mM"),
+        (
+            r"\\(?:mathbb|mathbf|Bbb)\s*(?:\{\s*R\s*\}|R\b)|\\R(?:eals)?(?![a-zA-Z])",
+            r"\\reals ",
+            "R",
+        ),
+    )
+]
+# A separator of thousands that can be nothing else, {,} or \, or \!, and one that might be.
+_JOINED = re.compile(
+    r"(?<=\d)(?:\s?\{\s?,\s?\}|\\!\s*,|,\s*\\!|\\,|\\;|\\!|\{\\,\})\s*(?=\d{3}(?!\d))"
+)
+_THOUSANDS = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)|(?<![\d.,/])\d{1,3}(?:\s\d{3})+(?![\d/])"
+)
+
+
+def clean(text: str) -> str:
+    r"""One spelling for what differs only in characters: Unicode signs, delimiters, end stops.
+
+    Raises TooLarge past MAX_CHARS.
+
+    >>> clean("**x ≤ ½.**"), clean("10{,}000")
+    ('x  \\le   1/2', '10000')
+    """
+    if len(text) > MAX_CHARS:
+        raise TooLarge(f"an answer of {len(text)} characters; the bound is {MAX_CHARS}")
+    text = text if text.isascii() else _ascii(text)
+    text = text.strip().strip("*`_✓✔✅").strip().rstrip(",;:").strip()
+    if text.endswith(".") and not text.endswith("..."):
+        text = text[:-1].rstrip()
+    text = _LEAD.sub("", text.rstrip("\\").rstrip())
+    for pattern, new, signs in _RESPELLED:
+        if any(sign in text for sign in signs):
+            text = pattern.sub(new, text)
+    return _JOINED.sub("", text)
+
+
+def _ascii(text):
+    """Unicode mathematics as LaTeX or ASCII; control and formatting characters go."""
+    text = text.translate(_SIGNS)
+    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("⁄", "/"), text)
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ⁽⁾ˣ]+", lambda m: "^{" + m[0].translate(_SUPER) + "}", text)
+    text = re.sub("[₀-₉]+", lambda m: "_{" + m[0].translate(_SUB) + "}", text)
+    text = unicodedata.normalize("NFKC", text)
+    return "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
+
+
+def join_thousands(text: str) -> str:
+    """Join 12,345 at the top level; in brackets only where a group could be no item (1,050).
+
+    >>> join_thousands("12,345"), join_thousands("(12,345)"), join_thousands("(1,050)")
+    ('12345', '(12,345)', '(1050)')
+    """
+
+    def join(match):
+        before = text[: match.start()]
+        inside = sum(before.count(c) for c in "([") - sum(before.count(c) for c in ")]")
+        inside += before.count("\\{") + text.startswith("{")
+        groups = re.split(r"[,\s]", match[0])
+        return "".join(groups) if inside <= 0 or any(g[0] == "0" for g in groups[1:]) else match[0]
+
+    return _THOUSANDS.sub(join, text)

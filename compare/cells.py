@@ -1,0 +1,330 @@
+"""Arms x seeds -> the paper's figure in miniature: who ends above its own base, and at which k.
+
+    python compare.py --quick      base, GRPO and RAPO, one seed: minutes
+    python compare.py              everything in docs/results.md: hours, goes on where it was stopped
+
+A cell is one training run of `rapo_mini.py` and the right answers of its adapter on sets of puzzles.
+What makes the comparison fair [ours]: the plan (`compare/plan.py`); all cells are scored on the same
+puzzles, so that differences are paired; Hard is what the base missed in one set of samples, and
+everybody, the base too, is scored on others; intervals count problems and seeds (`compare/tables.py`).
+
+    Full        test puzzles as they come
+    Easy        those of Full that the base solved in its first set of samples
+    Hard        of a larger pool of test puzzles, those that it did not: in Full there are too few of them
+    validation  chooses the KL weights, and nothing else
+
+Finished cells live in OUT/compare.json and are never run again; runs in progress in OUT/cells, from which
+a killed comparison resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+from tqdm import tqdm
+
+import rapo_mini
+from compare.plan import BASE, VALIDATION_SAMPLES, Cell, plan, quick_plan
+from compare.tables import draw, report
+from policy import BUNDLED_BASE, Policy, load_policy
+from problems import Problem, puzzles
+from settings import Settings, resolve, whole
+from watch.evaluations import count_correct
+
+PROTOCOL = ("steps", "problems", "pool", "samples")  # options that finished cells have in common
+LAST = 20  # steps at the end of a run that its entropy and reward are averaged over
+FULL_SEED, POOL_SEED = 0, 1  # of the puzzles, the same for all cells
+FIRST_SEED, SECOND_SEED, CELL_SEED = 10, 20, 100  # of the base's two sets of samples, of the cells'
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare the arms on the bundled base: pass@k with intervals, a figure, a JSON file."""
+
+    out: Path | None = None
+    """Folder of compare.json, the tables, the figures and the runs. None: runs/compare[-quick]."""
+    quick: bool = False
+    """Only GRPO and RAPO at their default weights, one seed."""
+    parts: tuple[Literal["seeds", "ablations", "map", "second grid"], ...] = (
+        "seeds",
+        "ablations",
+        "map",
+        "second grid",
+    )
+    """After the grid of weights: seeds of each arm, RAPO's ablations, its alpha x phi_min."""
+    steps: int = 200
+    """Training steps of a run."""
+    problems: int | None = None
+    """Test puzzles; as many validation puzzles choose the weights. None: 128, with --quick 96."""
+    pool: int | None = None
+    """Test puzzles that Hard is chosen from. None: 800, with --quick 200."""
+    samples: int | None = None
+    """Completions per test puzzle (n of pass@k). None: 256, with --quick 64."""
+    jobs: int = os.cpu_count() or 1
+    """Cells side by side, one thread each."""
+    draw_only: bool = False
+    """Run nothing: tables and figures from what OUT/compare.json holds."""
+
+
+# ---------------------------------------------------------------- the puzzles, and what the base missed
+
+
+def puzzle_sets(options: Options) -> dict[str, list[Problem]]:
+    """{"test": Full, "pool": what Hard is chosen from}; no puzzle is in both."""
+    full = puzzles("test", options.problems, FULL_SEED)
+    pool = puzzles("test", options.pool, POOL_SEED)
+    return {"test": full, "pool": [problem for problem in pool if problem not in full]}
+
+
+def missed_by_base(problems: list[Problem], options: Options) -> list[int]:
+    """Which problems the base solves in none of options.samples completions: their indices, in order.
+
+    In rounds of more and more samples, each of what is still unsolved: the same as all samples of all
+    problems, in a fraction of the time.
+    """
+    base = load_policy(str(BUNDLED_BASE))
+    missed, drawn, each = list(range(len(problems))), 0, min(16, options.samples)
+    while drawn < options.samples and missed:
+        some = [problems[i] for i in missed]
+        correct = right_answers(base, some, FIRST_SEED + drawn, each, adapter_on=False)
+        missed = [i for i, count in zip(missed, correct, strict=True) if count == 0]
+        drawn, each = drawn + each, min(drawn + each, options.samples - drawn - each)
+    return missed
+
+
+# ---------------------------------------------------------------- one cell, in a process of its own
+
+
+def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dict:
+    """Train, then count right answers; everything it prints goes to FOLDER.screen.txt.
+
+    hard: indices of the pool.
+    """
+    torch.set_num_threads(1)
+    sets = puzzle_sets(options)
+    scored = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
+    validation = puzzles("validation", options.problems, FULL_SEED)
+    with (
+        Path(f"{folder}.screen.txt").open("a") as screen,
+        contextlib.redirect_stdout(screen),
+        contextlib.redirect_stderr(screen),
+    ):
+        if cell == BASE:
+            base = load_policy(str(BUNDLED_BASE))
+            counts = {
+                name: right_answers(base, some, SECOND_SEED, options.samples, adapter_on=False)
+                for name, some in scored.items()
+            }
+            counts["validation"] = right_answers(
+                base, validation, SECOND_SEED, VALIDATION_SAMPLES, adapter_on=False
+            )
+            return {"cell": asdict(cell), **counts}
+        run = trained(cell, folder, options)
+        began = time.perf_counter()
+        seed = CELL_SEED + cell.seed
+        counts = {
+            name: right_answers(run.policy, some, seed, options.samples)
+            for name, some in scored.items()
+        }
+        if cell.seed == 0:  # what chooses the weights and the defaults
+            counts["validation"] = right_answers(run.policy, validation, seed, VALIDATION_SAMPLES)
+        seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    last = {
+        name: float(np.mean([m[name] for m in metrics[-LAST:]]))
+        for name in ("reward", "entropy", "kl")
+    }
+    seconds = {part: round(s, 1) for part, s in seconds.items()}
+    return {"cell": asdict(cell), "last": last, "seconds": seconds, **counts}
+
+
+def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
+    """The cell's finished run; one that was killed goes on where it was."""
+    if (folder / "config.json").exists():
+        run = rapo_mini.start(Settings(resume=str(folder), steps=options.steps))
+    else:
+        settings = Settings(
+            model=str(BUNDLED_BASE),
+            steps=options.steps,
+            eval_problems=0,
+            threads=1,
+            show_every=0,
+            out=str(folder),
+            **asdict(cell),
+        )
+        run = rapo_mini.start(settings)
+    reason = rapo_mini.train(run)
+    if reason:
+        raise RuntimeError(f"{cell.name}: {reason}; its screen is {folder}.screen.txt")
+    run.save_adapter()
+    return run
+
+
+def right_answers(
+    policy: Policy, problems: list[Problem], seed: int, samples: int, adapter_on: bool = True
+) -> list[int]:
+    """Right answers to each problem, out of `samples` completions."""
+    settings, _ = resolve(Settings(model=str(BUNDLED_BASE)))
+    return count_correct(
+        policy,
+        problems,
+        samples=samples,
+        adapter_on=adapter_on,
+        template=settings.prompt_template,
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        seed=seed,
+    ).tolist()
+
+
+# ---------------------------------------------------------------- all cells
+
+
+def load_results(options: Options) -> dict:
+    """What OUT/compare.json holds: {"protocol", "missed", "cells": {name: result}}; empty at first.
+
+    missed: the base's {"test": indices of Full, "pool": those that make Hard}, from its first samples.
+    Raises ValueError if it was made with another base, or other steps, problems, pool or samples.
+    """
+    base = hashlib.sha256((BUNDLED_BASE / "model.safetensors").read_bytes()).hexdigest()
+    protocol = {name: getattr(options, name) for name in PROTOCOL}
+    path = options.out / "compare.json"
+    if not path.exists():
+        return {"protocol": protocol | {"base": base}, "missed": {}, "cells": {}}
+    try:
+        found = json.loads(path.read_text())
+        before = found["protocol"]
+        made_on = before["base"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not hold a comparison ({error}): another --out") from error
+    if made_on != base:
+        raise ValueError(f"{path} was made on another bundled base ({made_on[:8]}): another --out")
+    for name, value in protocol.items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"--{name} {value}, but {path} was made with {before.get(name)}: "
+                f"--{name} {before.get(name)}, or another --out"
+            )
+    return found
+
+
+def run_all(options: Options, results: dict) -> None:
+    """Run what the plan still lacks, options.jobs cells at a time; each is saved when it is done."""
+    cells = results["cells"]
+    folder = options.out / "cells"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not results["missed"]:
+        sets = puzzle_sets(options)
+        results["missed"] = {name: missed_by_base(some, options) for name, some in sets.items()}
+        save(results, options)
+    hard = results["missed"]["pool"]
+    running: dict[Future, Cell] = {}
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(options.jobs, mp_context=spawn) as pool,
+        tqdm(unit="step", smoothing=0.05) as bar,
+    ):
+        while True:
+            wanted = quick_plan() if options.quick else plan(options.parts, cells)
+            waiting = [c for c in wanted if c.name not in cells and c not in running.values()]
+            for cell in waiting[: options.jobs - len(running)]:
+                running[pool.submit(run_cell, cell, folder / cell.name, options, hard)] = cell
+            if not running:
+                return
+            done, _ = wait(running, timeout=2, return_when=FIRST_COMPLETED)
+            for future in done:
+                cell = running.pop(future)
+                cells[cell.name] = future.result()
+                save(results, options)
+            show_progress(bar, options, wanted, cells, running.values())
+
+
+def save(results: dict, options: Options) -> None:
+    """Write OUT/compare.json, whole or not at all."""
+    with whole(options.out / "compare.json") as part:
+        part.write_text(json.dumps(results) + "\n")
+
+
+def show_progress(
+    bar: tqdm, options: Options, wanted: list[Cell], cells: dict, running: Iterable[Cell]
+) -> None:
+    """The one bar: training steps of all cells, and what is running now."""
+    under_way = {}
+    for cell in running:
+        log = options.out / "cells" / cell.name / "metrics.jsonl"
+        under_way[cell.name] = log.read_bytes().count(b"\n") if log.exists() else 0
+    trained_cells = [cell for cell in wanted if cell != BASE]
+    finished = sum(cell.name in cells for cell in trained_cells)
+    bar.total = len(trained_cells) * options.steps
+    bar.update(finished * options.steps + sum(under_way.values()) - bar.n)
+    bar.set_postfix_str(
+        f"{finished}/{len(trained_cells)} runs done; now "
+        + ", ".join(
+            f"{name} {'samples' if steps in (0, options.steps) else f'step {steps}'}"
+            for name, steps in under_way.items()
+        )
+    )
+
+
+def completed(options: Options) -> Options:
+    """The options with every None decided. Raises ValueError for a number that makes no sense."""
+    small = {"out": Path("runs/compare-quick"), "problems": 96, "pool": 200, "samples": 64}
+    full = {"out": Path("runs/compare"), "problems": 128, "pool": 800, "samples": 256}
+    chosen = small if options.quick else full
+    given = {name: getattr(options, name) for name in chosen if getattr(options, name) is not None}
+    options = replace(options, **{**chosen, **given})
+    for name in (*PROTOCOL, "jobs"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} {getattr(options, name)} must be at least 1")
+    return options
+
+
+def main(asked: Options) -> int:
+    """Run, print the tables, draw; the exit status (2: bad input, 130: stopped by Ctrl-C)."""
+    try:
+        options = completed(asked)
+        options.out.mkdir(parents=True, exist_ok=True)
+        results = load_results(options)
+        if not options.draw_only:
+            run_all(options, results)
+        if BASE.name not in results["cells"]:
+            raise ValueError(f"{options.out} holds no finished comparison (--draw-only, --out)")
+    except ValueError as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on (--out {options.out})", file=sys.stderr)
+        return 130
+    except BrokenProcessPool:
+        print(
+            "compare: a run was killed, for lack of memory perhaps: the same command goes on, with "
+            "--jobs 1 in less memory",
+            file=sys.stderr,
+        )
+        return 1
+    tables = report(results)
+    print(tables)
+    with whole(options.out / "tables.md") as part:
+        part.write_text(tables + "\n")
+    for figure in draw(results, options.out):
+        print(f"figure: {figure}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=Options.__doc__)))

@@ -1,0 +1,335 @@
+"""What fits: memory on the GPU predicted from the config and the settings, before anything is loaded.
+
+    python rapo_mini.py --dry-run --gpu-memory 8
+
+A step has two phases that never overlap, so the peak is what always lies there (weights, adapter,
+gradient, optimizer) plus the larger of the two:
+
+    sampling   the key/value cache at its longest, and one prefill or one draw of tokens
+    learning   the inputs of the checkpointed layers, and the larger of: one layer computed again with its
+               graph, one chunk of logits with its graph
+
+Counts of parameters, 4-bit weights and the cache are exact. Bytes of a layer and of a logit were counted
+with the real code on the CPU, as tests/test_memory_plan.py does again. Two numbers are assumptions,
+as no GPU run has been measured yet: CONTEXT and SLACK. All of this is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+from machine.fixed_decode import power_of_two
+from policy import GPU_BASE
+from settings import Settings
+
+GIB = 2**30
+CONTEXT = 0.5 * GIB  # the CUDA context, its libraries' code and workspaces [assumed]
+SLACK = 1.08  # of a phase's tensors: blocks that PyTorch's allocator cannot use again [assumed]
+HALF, FULL = 2, 4  # bytes of a 16-bit number (activations, embeddings), of a float32 (LoRA)
+KNOBS = {  # what changes memory and nothing else, and the sizes that are tried
+    "sample_rows": (1, 2, 4, 8, 16, 32, 64, 128, 256),
+    "micro_batch": (1, 2, 4, 8, 16, 32),
+    "chunk_tokens": (16, 32, 64, 128, 256),
+}
+CARDS = (8, 12, 16, 24)  # GB, as they are sold; a card of 8 GB has 8 GiB
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a decoder's config on which its memory depends (the families Qwen2 and Llama)."""
+
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int  # fewer than heads: grouped-query attention
+    head_dim: int
+    tied: bool  # the head is the embedding
+    biases: bool  # of q, k and v
+    context: int  # tokens
+
+    def linears(self) -> list[tuple[int, int]]:
+        """(out, in) of the seven linear layers of a block: q, k, v, o, gate, up, down."""
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        block = [(q, self.hidden), (kv, self.hidden), (kv, self.hidden), (self.hidden, q)]
+        return [*block, *2 * [(self.intermediate, self.hidden)], (self.hidden, self.intermediate)]
+
+
+# config.json of Qwen/Qwen2.5-3B as published on the hub: a plan needs neither network nor weights.
+PUBLISHED = {
+    GPU_BASE: Shape(151936, 2048, 11008, 36, 16, 2, 128, tied=True, biases=True, context=32768)
+}
+
+
+def shape_of(model: str) -> Shape:
+    """The published shape of the default model, else that of the config in a folder or on the hub.
+
+    Raises ValueError, naming the flag, for a config that cannot be read or is of another family.
+    """
+    if model in PUBLISHED:
+        return PUBLISHED[model]
+    from transformers import AutoConfig
+
+    try:
+        return shape_of_config(AutoConfig.from_pretrained(model))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"the memory of {model!r} cannot be planned: give --model a folder with a config.json of the "
+            f"family Qwen2 or Llama, or a Hugging Face id that can be reached "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+
+
+def shape_of_config(config) -> Shape:
+    return Shape(
+        config.vocab_size,
+        config.hidden_size,
+        config.intermediate_size,
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+        config.tie_word_embeddings,
+        getattr(config, "attention_bias", config.model_type == "qwen2"),
+        config.max_position_embeddings,
+    )
+
+
+# ---------------------------------------------------------------- what always lies there
+
+
+def nf4_bytes(out: int, into: int) -> int:
+    """A matrix in NF4 with double quantisation, 4.127 bits a weight and two small tables.
+
+    Half a byte a weight; a scale in 8 bits for 64 of them; for 256 scales one in float32, an offset.
+
+    >>> round(8 * nf4_bytes(11008, 2048) / (11008 * 2048), 3)
+    4.127
+    """
+    weights, tables = out * into, 4 * (16 + 256)
+    scales = ceil(weights / 64)
+    return ceil(weights / 2) + scales + 4 * ceil(scales / 256) + 4 + tables
+
+
+def weight_bytes(shape: Shape, quant: str) -> int:
+    """The frozen base: linear layers in NF4 or 16 bits; embeddings, head, norms, biases in 16 bits."""
+    block = sum(nf4_bytes(*m) if quant == "nf4" else HALF * m[0] * m[1] for m in shape.linears())
+    norms = (2 * shape.layers + 1) * shape.hidden
+    biases = shape.layers * sum(out for out, _ in shape.linears()[:3]) if shape.biases else 0
+    tables = (1 if shape.tied else 2) * shape.vocabulary * shape.hidden
+    return shape.layers * block + HALF * (norms + biases + tables)
+
+
+def lora_parameters(shape: Shape, lora_r: int) -> int:
+    """A (r, in) and B (out, r) on each linear layer but the head."""
+    return shape.layers * sum(lora_r * (out + into) for out, into in shape.linears())
+
+
+def adapter_bytes(shape: Shape, lora_r: int, optimizer: str) -> int:
+    """The adapter and its gradient in float32, and AdamW's two moments in 32 or 8 bits."""
+    moments = 2 * FULL if optimizer == "adamw" else 2 * (1 + FULL / 256)  # a scale for 256 numbers
+    return ceil(lora_parameters(shape, lora_r) * (2 * FULL + moments))
+
+
+# ---------------------------------------------------------------- the two phases
+
+
+def cache_bytes(shape: Shape, rows: int, tokens: int) -> int:
+    """Keys and values of `rows` texts of `tokens` tokens, 16 bits, only for the key/value heads."""
+    return 2 * HALF * shape.layers * shape.kv_heads * shape.head_dim * rows * tokens
+
+
+def workspace_bytes(shape: Shape, quant: str) -> int:
+    """The largest 4-bit matrix in 16 bits, for as long as it is multiplied with."""
+    return HALF * max(out * into for out, into in shape.linears()) if quant == "nf4" else 0
+
+
+def sampling_bytes(shape: Shape, rows: int, prompts: int, prompt: int, new: int) -> dict[str, int]:
+    """The cache of `rows` texts, and the larger of a prefill of their prompts and a draw of tokens."""
+    cache = cache_bytes(shape, rows, prompt + new)
+    prefill = prompts * prompt * (12 * shape.hidden + 12 * shape.intermediate + prompt)
+    draw = rows * shape.vocabulary * (2 * HALF + 20)  # log-probs and their sum in 64 bits
+    moved = cache // shape.layers  # a layer's cache, copied when rows leave
+    return {
+        f"key/value cache, {rows} x {prompt + new} tokens": cache,
+        "prefill, or drawing tokens": max(prefill, draw, moved),
+    }
+
+
+def learning_bytes(
+    shape: Shape, tokens: int, chunk: int, form: str, checkpointed: bool
+) -> dict[str, int]:
+    """A micro-batch of `tokens` tokens with its graph, and a chunk of logits with its own.
+
+    The bytes for each number of a row (hidden, intermediate, key/value, logit) are counts of what the
+    real code keeps: float32 copies for LoRA, 16-bit results, their gradients.
+    """
+    kv = shape.kv_heads * shape.head_dim
+    kept = (
+        36 * shape.hidden + 10 * shape.intermediate + 4 * kv + 500
+    )  # by one layer, for its gradient
+    passing = 14 * shape.hidden + 4 * shape.intermediate  # while its gradient is computed
+    states = 6 * HALF * shape.hidden  # last hidden states: policy's, reference's, gradients
+    logit = {"exact": 28, "sampled": 24, "none": 20}[form]
+    one_chunk = chunk * shape.vocabulary * logit
+    if not checkpointed:
+        lasting = tokens * (shape.layers * kept + passing + states)
+        return {f"activations of {tokens} tokens": lasting, "one logits chunk": one_chunk}
+    again = max(tokens * (kept + passing), one_chunk)
+    return {
+        f"inputs of checkpointed layers, {tokens} tokens": tokens
+        * (HALF * shape.layers * shape.hidden + states),
+        "one layer again, or one logits chunk": again,
+    }
+
+
+# ---------------------------------------------------------------- the plan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bytes by part. The peak is lasting + the larger phase with its slack + the context."""
+
+    lasting: dict[str, int]
+    sampling: dict[str, int]
+    learning: dict[str, int]
+
+    @property
+    def peak_phase(self) -> str:
+        return max(("sampling", "learning"), key=lambda name: sum(getattr(self, name).values()))
+
+    @property
+    def tensors(self) -> float:
+        """What torch.cuda.max_memory_allocated should say, without slack."""
+        return sum(self.lasting.values()) + sum(getattr(self, self.peak_phase).values())
+
+    @property
+    def total(self) -> float:
+        phase = sum(getattr(self, self.peak_phase).values())
+        return sum(self.lasting.values()) + SLACK * phase + CONTEXT
+
+    def table(self, card: float) -> str:
+        """Every part in GiB; card: bytes."""
+        lines = []
+        for phase in ("lasting", "sampling", "learning"):
+            for name, size in getattr(self, phase).items():
+                lines.append(f"  {phase:<9} {name:<52}{size / GIB:>7.2f}")
+        lines.append(f"  {'':<9} {'CUDA context and slack (assumed)':<52}{self.spare / GIB:>7.2f}")
+        verdict = "fits" if self.total <= card else "does not fit"
+        lines.append(
+            f"  at most {self.total / GIB:.2f} GiB, while {self.peak_phase}; the card has "
+            f"{card / GIB:.2f}: it {verdict}"
+        )
+        return "\n".join(lines)
+
+    @property
+    def spare(self) -> float:
+        return self.total - self.tensors
+
+
+def plan(shape: Shape, settings: Settings) -> Plan:
+    """The plan of a training run; settings are resolved.
+
+    Raises ValueError if the completions alone fill the model's context.
+    """
+    new = settings.max_new_tokens
+    if new >= shape.context:
+        raise ValueError(
+            f"--max-new-tokens {new} leaves no room for a prompt in the model's context of "
+            f"{shape.context}: lower it"
+        )
+    prompt = min(settings.max_prompt_tokens or 512, shape.context - new)
+    batch = settings.prompts * settings.group_size
+    rows = power_of_two(min(settings.sample_rows or batch, batch))
+    prompts = min(settings.prompts, ceil(rows / settings.group_size))
+    sampling = sampling_bytes(shape, rows, prompts, prompt, new)
+    tokens = min(settings.micro_batch, batch) * (prompt + new)
+    chunk = min(settings.chunk_tokens, min(settings.micro_batch, batch) * new)
+    learning = learning_bytes(shape, tokens, chunk, settings.kl_form, settings.checkpoint_layers)
+    if settings.quant == "nf4":
+        for phase in (sampling, learning):
+            phase["one 4-bit matrix in 16 bits"] = workspace_bytes(shape, settings.quant)
+    adapter = adapter_bytes(shape, settings.lora_r, settings.optimizer)
+    lasting = {
+        f"weights, {settings.quant}": weight_bytes(shape, settings.quant),
+        f"LoRA r={settings.lora_r}, gradient, {settings.optimizer}": adapter,
+    }
+    return Plan(lasting, sampling, learning)
+
+
+def largest_that_fits(shape: Shape, settings: Settings, card: float) -> Settings | None:
+    """The settings with the largest --sample-rows, --micro-batch and --chunk-tokens that fit, or None.
+
+    The phases do not overlap, so each is tried for itself; the micro-batch goes before the chunk.
+    """
+    batch = settings.prompts * settings.group_size
+    best = replace(settings, **{name: sizes[0] for name, sizes in KNOBS.items()})
+    if plan(shape, best).total > card:
+        return None
+    for name, sizes in KNOBS.items():
+        for size in sizes:
+            tried = replace(best, **{name: size})
+            possible = name == "chunk_tokens" or size <= batch
+            if possible and plan(shape, tried).total <= card:
+                best = tried
+    return best
+
+
+def table_of_cards(shape: Shape, settings: Settings) -> str:
+    """For each size of card the largest settings that fit, as text."""
+    flags = "".join(f"{'--' + name.replace('_', '-'):>16}" for name in KNOBS)
+    lines = [f"  {'card':>6}{flags}{'GiB':>8}"]
+    for gib in CARDS:
+        best = largest_that_fits(shape, settings, gib * GIB)
+        if best is None:
+            lines.append(f"  {gib:>3} GB  nothing fits at these lengths")
+            continue
+        values = "".join(f"{getattr(best, name):>16}" for name in KNOBS)
+        lines.append(f"  {gib:>3} GB{values}{plan(shape, best).total / GIB:>8.2f}")
+    return "\n".join(lines)
+
+
+def report(settings: Settings, card: float) -> str:
+    """The plan against a card of `card` bytes, and the largest settings for each size of card."""
+    shape = shape_of(settings.model)
+    return (
+        f"memory for {settings.model}, GiB:\n{plan(shape, settings).table(card)}\n"
+        f"{settings.prompts} x {settings.group_size} completions of {settings.max_new_tokens} tokens; "
+        f"the largest that fit:\n{table_of_cards(shape, settings)}"
+    )
+
+
+def check_fits(settings: Settings, card: float) -> None:
+    """Raise ValueError, naming what to lower and to what, if the plan is larger than `card` bytes."""
+    shape = shape_of(settings.model)
+    planned = plan(shape, settings)
+    if planned.total <= card:
+        return
+    best = largest_that_fits(shape, settings, card)
+    if best is None:
+        advice = "even one completion is too much: lower --max-new-tokens or --max-prompt-tokens"
+        if not settings.checkpoint_layers:
+            advice += ", or add --checkpoint-layers True"
+    else:
+        lower = [
+            f"--{name.replace('_', '-')} {getattr(best, name)}"
+            for name in KNOBS
+            if getattr(best, name) < (getattr(settings, name) or float("inf"))
+        ]
+        advice = f"lower to {' '.join(lower)}, or lower --max-new-tokens {settings.max_new_tokens}"
+    raise ValueError(
+        f"the run needs {planned.total / GIB:.2f} GiB while {planned.peak_phase} and the card has "
+        f"{card / GIB:.2f}: {advice}"
+    )
+
+
+def card_bytes(settings: Settings) -> float:
+    """The card of --gpu-memory, else what is free on the one in this machine, the context included."""
+    if settings.gpu_memory is not None:
+        return settings.gpu_memory * GIB
+    import torch
+
+    free, _ = torch.cuda.mem_get_info()  # this makes the context
+    return free + CONTEXT

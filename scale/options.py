@@ -1,0 +1,256 @@
+"""TRL's options as far as RAPO has a place for them: the config of its trainer, the flags of its command.
+
+`RAPOConfig` is TRL's `GRPOConfig` with the arm, the form of the KL and phi. It keeps TRL's names: alpha
+and beta of the paper are its `beta` and `entropy_coef`. What would make another objective of RAPO, or
+hide from it which distribution was sampled from, is refused with the reason.
+
+Importing this room needs no TRL; using it does: pip install -r requirements-scale.txt. All of it is ours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from objective import ARMS, kl_form
+from policy import compute_dtype, quiet_libraries
+from settings import ARM_DEFAULTS, Settings, flag
+
+quiet_libraries()  # before TRL loads them
+warnings.filterwarnings("ignore", "`gradient_checkpointing`", FutureWarning)  # TRL's name for it
+try:
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    absent = None
+except (ImportError, RuntimeError) as error:  # RuntimeError: TRL is here, what it needs is not
+    GRPOConfig = GRPOTrainer = TrainerCallback = object
+    absent = error
+
+
+def need_trl() -> None:
+    """Raise ImportError, saying what to install, if there is no TRL here."""
+    if absent is not None:
+        why = " ".join(str(absent).split())
+        raise ImportError(
+            f"trl_rapo needs TRL ({why}): pip install -r requirements-scale.txt; on one device "
+            "python rapo_mini.py does without"
+        ) from absent
+
+
+# ---------------------------------------------------------------- the config
+
+SAMPLED = "log pi_old must be that of the distribution that was sampled from"
+# An option of GRPOConfig, the values that it may have here, and why no others.
+FIXED = {
+    "importance_sampling_level": (("token",), "the objective's rho is a ratio of tokens"),
+    "delta": ((None,), "the objective clips rho at 1 - epsilon and 1 + epsilon only"),
+    "scale_rewards": (("group",), "A is divided by its group's standard deviation"),
+    "multi_objective_aggregation": (("sum_then_normalize",), "A and phi need one reward r"),
+    "top_entropy_quantile": ((1.0,), "every sampled token carries loss"),
+    "use_adaptive_entropy": ((False,), "the weight of H is a constant, entropy_coef"),
+    "off_policy_mask_threshold": ((None,), "every completion carries loss"),
+    "use_bias_correction_kl": (
+        (False,),
+        "rho * k3 has the reverse KL's gradient: arm='reverse-kl'",
+    ),
+    "sync_ref_model": ((False,), "pi_ref is the frozen base"),
+    "router_aux_loss_coef": ((None, 0.0), "the objective has no load-balancing term"),
+    "top_p": ((1.0,), SAMPLED),
+    "top_k": ((0,), SAMPLED),
+    "min_p": ((None,), SAMPLED),
+    "repetition_penalty": ((1.0,), SAMPLED),
+    "vllm_structured_outputs_regex": ((None,), "completions are drawn from pi_old, unconstrained"),
+    "disable_dropout": ((True,), "with dropout, scoring would not repeat what sampling did"),
+    "use_transformers_continuous_batching": ((False,), "TRL rounds the adapter to 16 bits for it"),
+    "loss_type": (
+        ("grpo", "dapo", "bnpo", "dr_grpo"),
+        "grpo is the objective's own mean, the other three weigh tokens by number; the rest of TRL's "
+        "are other objectives",
+    ),
+}
+# In generation_kwargs; others may change the distribution.
+HARMLESS = {"eos_token_id", "seed", "stop", "stop_strings", "stop_token_ids"}
+
+
+@dataclass
+class RAPOConfig(GRPOConfig):
+    """TRL's GRPOConfig with the choices of RAPO; what is left at None is the arm's own.
+
+    Raises ValueError for an option that has no meaning for the objective, ImportError without TRL.
+    """
+
+    arm: str = field(
+        default="rapo",
+        metadata={"help": "rapo: reweighted forward KL; grpo: k3; reverse-kl: exact; no-kl."},
+    )
+    kl_form: str = field(
+        default="auto",
+        metadata={
+            "help": "KL over the vocabulary (exact) or at the token (sampled). auto: the arm's."
+        },
+    )
+    beta: float | None = field(
+        default=None, metadata={"help": "Weight of the KL, the paper's alpha. None: the arm's own."}
+    )
+    entropy_coef: float | None = field(
+        default=None,
+        metadata={"help": "Weight of the entropy, the paper's beta. None: the arm's own."},
+    )
+    phi_min: float | None = field(
+        default=None,
+        metadata={"help": "Power of the reference where the reward is 0. None: the arm's own."},
+    )
+    phi_from: str = field(
+        default="completion",
+        metadata={"help": "phi follows the completion's reward or the group's."},
+    )
+    chunk_tokens: int = field(
+        default=64, metadata={"help": "Tokens whose logits exist at once; changes memory only."}
+    )
+    loss_type: str = field(
+        default="grpo",
+        metadata={"help": "grpo: mean over tokens, then completions [paper]; dapo, bnpo, dr_grpo."},
+    )
+    use_bias_correction_kl: bool = field(default=False, metadata={"help": "Must be False."})
+    disable_dropout: bool = field(default=True, metadata={"help": "Must be True."})
+
+    def __post_init__(self):
+        need_trl()
+        self.kl_form = kl_form(self.arm, self.kl_form)
+        own = ARM_DEFAULTS[self.arm]
+        self.beta = own["alpha"] if self.beta is None else self.beta
+        self.entropy_coef = own["beta"] if self.entropy_coef is None else self.entropy_coef
+        self.phi_min = own["phi_min"] if self.phi_min is None else self.phi_min
+        super().__post_init__()
+        check(self)
+
+
+def check(config: RAPOConfig) -> None:
+    """Raise ValueError for the first option that has no meaning for the objective."""
+    for name, (allowed, why) in FIXED.items():
+        if (value := getattr(config, name)) not in allowed:
+            need = " or ".join(f"{name}={v!r}" for v in allowed)
+            raise ValueError(f"{name}={value!r} has no meaning for RAPO: {why}. Give {need}")
+    if config.epsilon_high not in (None, config.epsilon):
+        raise ValueError(
+            f"epsilon_high={config.epsilon_high} has no meaning for RAPO: rho is clipped to "
+            f"1 -/+ epsilon. Give epsilon alone, now {config.epsilon}"
+        )
+    if extra := sorted(set(config.generation_kwargs or {}) - HARMLESS):
+        raise ValueError(
+            f"generation_kwargs {', '.join(extra)} may change the distribution that is sampled from, "
+            f"which log pi_old would not know. Allowed: {', '.join(sorted(HARMLESS))}"
+        )
+    if not 0 <= config.phi_min <= 1 or (config.phi_min != 1 and not ARMS[config.arm].reweighted):
+        raise ValueError(
+            f"phi_min={config.phi_min} must lie between 0 and 1, and has a meaning for arm='rapo' only"
+        )
+    if config.phi_from not in ("completion", "group"):
+        raise ValueError(f"phi_from={config.phi_from!r} must be 'completion' or 'group'")
+    if config.beta and config.kl_form == "none":
+        raise ValueError(f"beta={config.beta} has no meaning for arm='no-kl': it has no KL")
+    if min(config.beta, config.entropy_coef) < 0 or config.chunk_tokens < 1:
+        raise ValueError(
+            f"beta={config.beta} and entropy_coef={config.entropy_coef} must be at least 0, "
+            f"chunk_tokens={config.chunk_tokens} at least 1"
+        )
+
+
+# ---------------------------------------------------------------- the command line
+
+
+@dataclass(frozen=True)
+class Options(Settings):
+    """Train with RAPO through TRL, on one device or, under `accelerate launch`, on several.
+
+    The flags are those of rapo_mini.py; --prompts, --group-size and --steps count over all processes.
+    """
+
+    vllm: Literal["off", "colocate", "server"] = "off"
+    """Sample with vLLM: on the training GPUs (colocate) or on a server; needs --quant none."""
+
+
+# Flags of rapo_mini.py that TRL's loop has no place for, and what does it instead.
+ELSEWHERE = {
+    "sample_rows": "TRL samples a process's completions at once: --prompts, --group-size",
+    "fixed_decode": "--vllm colocate",
+    "eval_data": "python pass_at_k.py --adapter",
+    "eval_split": "python pass_at_k.py --adapter",
+    "eval_problems": "python pass_at_k.py --adapter",
+    "eval_samples": "python pass_at_k.py --adapter",
+    "show_every": "RAPOConfig(log_completions=True)",
+    "trace": "python rapo_mini.py --trace",
+    "trace_at": "python rapo_mini.py --trace",
+    "dry_run": "python rapo_mini.py --dry-run",
+    "gpu_memory": "python rapo_mini.py --dry-run --gpu-memory",
+}
+
+
+def check_options(given: Options, settings: Options) -> None:
+    """Raise ValueError for a flag of the command line, or a choice made from it, that cannot be here."""
+    for name, instead in ELSEWHERE.items():
+        if getattr(given, name) != getattr(Settings, name):
+            raise ValueError(f"{flag(name)} has no meaning in scale/trainer.py. Instead: {instead}")
+    if settings.vllm != "off" and settings.quant == "nf4":
+        raise ValueError(
+            f"--vllm {settings.vllm} needs --quant none: TRL hands vLLM the weights with the adapter "
+            "merged into them, and 4-bit weights cannot be handed over"
+        )
+    if (Path(settings.out) / "config.json").exists():
+        raise ValueError(
+            f"{settings.out} already holds a run: --resume {settings.out}, or another --out"
+        )
+
+
+def config_of(settings: Options, processes: int) -> RAPOConfig:
+    """The RAPOConfig of a run's settings: the same step, cut among the processes.
+
+    Raises ValueError if the completions of a step cannot be shared out evenly.
+    """
+    rows = settings.prompts * settings.group_size  # B
+    micro_batch = min(settings.micro_batch, max(rows // processes, 1))
+    if rows % (processes * micro_batch):
+        raise ValueError(
+            f"--prompts {settings.prompts} x --group-size {settings.group_size} = {rows} completions "
+            f"cannot be shared out in micro-batches of {micro_batch} among {processes} processes: "
+            f"choose --micro-batch so that {processes} x micro-batch divides {rows}"
+        )
+    gpu = torch.cuda.is_available()
+    optimizers = {"adamw8bit": "adamw_bnb_8bit", "paged_adamw8bit": "paged_adamw_8bit"}
+    return RAPOConfig(
+        output_dir=settings.out,
+        arm=settings.arm,
+        kl_form=settings.kl_form,
+        beta=settings.alpha,
+        entropy_coef=settings.beta,
+        phi_min=settings.phi_min,
+        phi_from=settings.phi_from,
+        epsilon=settings.clip_eps,
+        chunk_tokens=settings.chunk_tokens,
+        max_steps=settings.steps * settings.updates,
+        num_iterations=settings.updates,
+        num_generations=settings.group_size,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=rows // (processes * micro_batch),
+        max_completion_length=settings.max_new_tokens,
+        temperature=settings.temperature,
+        learning_rate=settings.lr,
+        max_grad_norm=settings.max_grad_norm,
+        optim=optimizers.get(settings.optimizer, "adamw_torch"),
+        gradient_checkpointing=settings.checkpoint_layers,
+        use_cpu=not gpu,
+        bf16=gpu and compute_dtype("cuda") == torch.bfloat16,
+        fp16=gpu and compute_dtype("cuda") == torch.float16,
+        use_vllm=settings.vllm != "off",
+        vllm_mode="colocate" if settings.vllm == "off" else settings.vllm,
+        seed=settings.seed,
+        save_steps=settings.save_every,
+        save_total_limit=1,
+        logging_steps=1,
+        report_to="none",
+    )

@@ -1,0 +1,397 @@
+"""The page of a trace in a real browser: from disk, by pointer and by keys, narrow, wide, light, dark."""
+
+import copy
+import json
+import random
+
+import pytest
+
+import rapo_mini
+from docs.trace_screenshot import MISSING, chromium, chromium_path
+from settings import Settings
+from watch import tracer
+
+pytestmark = pytest.mark.skipif(chromium_path() is None, reason=MISSING)
+HOSTILE = "</script><script>document.title='owned'</script> & &lt; <b>x</b>"
+QUANTITIES = ("gain", "kl", "entropy", "drift", "share")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run of three traced steps; in the last one all that is text is hostile."""
+    out = tmp_path_factory.mktemp("page")
+    settings = Settings(
+        steps=3, trace=str(out), out=str(out / "run"), prompts=4, group_size=6, threads=1,
+        eval_problems=0, show_every=0, beta=0.01, lr=2e-3, max_new_tokens=60,
+    )  # fmt: skip
+    assert rapo_mini.main(settings) == 0
+    records = tracer.read_trace(out)
+    last = records[-1]
+    for holder, key in ((last["prompt"], "text"), (last["prompt"], "answer")):
+        holder[key] = HOSTILE
+    last["problems"][0] = last["completions"][0]["reason"] = HOSTILE
+    first, second, third = last["completions"][0]["columns"]["token"][:3]
+    last["vocabulary"] |= {str(first): HOSTILE, str(second): " \n", str(third): "\u200d\x00"}
+    tracer.replace_file(out / "trace.html", tracer.page([tracer.as_json(r) for r in records]))
+    return out, records
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The page from disk; at the end no message on its console and nothing fetched but itself."""
+    with opened(browser, folder[0] / "trace.html") as page:
+        yield page
+
+
+class opened:
+    def __init__(self, browser, path, **options):
+        self.browser, self.path = browser, path
+        self.options = {"viewport": {"width": 1200, "height": 900}} | options
+
+    def __enter__(self):
+        self.page = self.browser.new_page(**self.options)
+        self.wrong, self.fetched = [], []
+        self.page.on("console", lambda message: self.wrong.append(message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self.fetched.append(request.url))
+        self.page.goto(self.path.as_uri())
+        return self.page
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            assert self.wrong == [] and self.fetched == [self.path.as_uri()]
+        self.page.close()
+
+
+def token(page, completion, t):
+    return page.locator(".card").nth(completion).locator(".tokens span").nth(t)
+
+
+def shown(page, name, within="#inspector"):
+    """The exact number behind one that is shown."""
+    return float(page.locator(f"{within} [data-name={name}]").first.get_attribute("title"))
+
+
+def colour(locator):
+    return locator.evaluate("e => getComputedStyle(e).backgroundColor")
+
+
+# ---------------------------------------------------------------- what it shows
+
+
+def test_the_equation_holds_the_steps_values(page, folder):
+    record = folder[1][0]
+    rows, metrics = record["rows"], record["metrics"]
+    assert shown(page, "J", "#equation") == -metrics["loss"]
+    for weight in ("alpha", "beta"):
+        assert shown(page, weight, "#equation") == record["settings"][weight]
+    assert shown(page, "mean-kl", "#equation") == pytest.approx(metrics["kl"], abs=1e-6)
+    assert shown(page, "mean-entropy", "#equation") == pytest.approx(metrics["entropy"], abs=1e-6)
+    assert shown(page, "mean-g", "#equation") == pytest.approx(sum(rows["surrogate"]) / 24)
+    assert page.locator("#equation").inner_text().replace("\n", "").startswith("J(θ)")
+    text = page.locator("#equation [data-name=mean-kl]").inner_text()
+    assert text == f"{sum(rows['kl']) / 24:.4g}"
+
+
+def test_the_group_stands_side_by_side_with_rewards_and_advantages(page, folder):
+    record = folder[1][0]
+    cards = page.locator(".card")
+    assert cards.count() == 6
+    for i, c in enumerate(record["completions"]):
+        card = cards.nth(i)
+        assert c["reason"] in card.locator("h2").inner_text()
+        exact = {
+            name: float(card.locator(f"[data-name={name}]").get_attribute("title")) for name in "rA"
+        }
+        assert exact == {"r": c["reward"], "A": c["advantage"]}
+        words = [record["vocabulary"][str(t)] for t in c["columns"]["token"]]
+        assert card.locator(".tokens span").count() == len(words)
+        text = card.locator(".tokens").text_content().replace("␣", " ").replace("↵", "")
+        assert text == "".join(words)
+    boxes = [cards.nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
+
+
+def test_a_focused_token_shows_its_numbers(page, folder):
+    c = folder[1][0]["completions"][3]
+    k = c["columns"]
+    token(page, 3, 4).click()
+    for name in ("logp", "logp_old", "logp_ref", "logp_target", "ratio", "kl", "entropy", "share"):
+        assert shown(page, name) == k[name][4], name
+    assert shown(page, "advantage") == c["advantage"] and shown(page, "phi") == c["phi"]
+    label = token(page, 3, 4).get_attribute("aria-label")
+    assert "token 4 of completion 3" in label and f"{k['kl'][4]:.4g}".replace("-", "−") in label
+    text = page.locator("#inspector .place").inner_text()
+    assert "/ (24·" + str(len(k["token"])) + ")" in text.replace(" / ", "/ "), text
+
+
+def test_the_distributions_are_bars(page, folder):
+    k = folder[1][0]["completions"][2]["columns"]
+    token(page, 2, 0).click()
+    rows = page.locator(".likely li")
+    assert rows.count() == len(k["likely"][0]) + 1, "the candidates, and all others"
+    drawn = k["likely"][0].index(k["token"][0])
+    assert "drawn" in rows.nth(drawn).inner_text()
+    for name in ("p_policy", "p_ref", "p_target"):
+        widths = [
+            rows.nth(i).locator(f"i.{name}").bounding_box()["width"]
+            for i in range(len(k["likely"][0]))
+        ]
+        most = max(range(len(widths)), key=widths.__getitem__)
+        assert k[name][0][most] == max(k[name][0])
+        assert widths[most] > 20 * max(k[name][0])
+
+
+def test_the_pointer_previews_and_the_focus_stays(page, folder):
+    k = folder[1][0]["completions"][1]["columns"]
+    token(page, 1, 2).click()
+    token(page, 1, 6).hover()
+    assert shown(page, "logp") == k["logp"][6]
+    page.locator("h1").hover()
+    assert shown(page, "logp") == k["logp"][2]
+
+
+def test_choosing_another_quantity_recolours(page, folder):
+    seen, legends = {}, set()
+    for quantity in QUANTITIES:
+        page.locator(f"#quantities label:has([value={quantity}])").click()
+        spans = page.locator(".tokens span")
+        seen[quantity] = tuple(
+            spans.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
+        )
+        legends.add(page.locator("#legend").inner_text())
+    assert len(legends) == 5 and len({seen[q] for q in ("gain", "kl", "entropy", "share")}) == 4
+    assert len(set(seen["entropy"])) > 3, "shades, not one colour"
+    assert set(seen["drift"]) == {"rgba(0, 0, 0, 0)"}, (
+        "before any update the policy is the reference"
+    )
+
+
+def test_colours_follow_sign_and_size(page, folder):
+    completions = folder[1][0]["completions"]
+    right = next(i for i, c in enumerate(completions) if c["reward"])
+    wrong = next(i for i, c in enumerate(completions) if not c["reward"])
+    assert token(page, right, 0).get_attribute("class")[0] == "p"
+    assert token(page, wrong, 0).get_attribute("class")[0] == "n"
+    page.keyboard.press("3")
+    k = completions[0]["columns"]["entropy"]
+    most, least = (k.index(f(k)) for f in (max, min))
+    assert token(page, 0, most).get_attribute("class").startswith("s")
+    assert token(page, 0, least).get_attribute("class") == ""
+
+
+def test_the_slider_changes_the_step(page, folder):
+    records = folder[1]
+    page.locator("#step").focus()
+    page.keyboard.press("ArrowRight")
+    assert "step 1" in page.locator("#step-name").inner_text()
+    assert shown(page, "J", "#equation") == -records[1]["metrics"]["loss"]
+    assert page.locator(".x").inner_text() == records[1]["prompt"]["text"].strip()
+    assert page.locator("#step").get_attribute("aria-valuetext") == "step 1"
+
+
+def test_all_metrics_of_the_step_are_there(page, folder):
+    page.locator("summary").click()
+    rows = dict(row.split("\t", 1) for row in page.locator("#metrics tr").all_inner_texts())
+    assert set(rows) == set(folder[1][0]["metrics"])
+
+
+def test_texts_are_texts_and_never_markup(page, folder):
+    page.locator("#step").fill("2")
+    assert token(page, 0, 0).text_content().replace("␣", " ") == HOSTILE
+    token(page, 0, 0).click()
+    assert page.locator("#inspector .token").inner_text().replace("␣", " ") == HOSTILE
+    assert page.locator(".x").inner_text() == HOSTILE
+    assert HOSTILE in page.locator(".card h2").first.inner_text()
+    assert page.title() != "owned" and page.locator("main b:has-text('x')").count() == 0
+    assert token(page, 0, 1).text_content() == "␣↵\n", "blanks are seen"
+    assert token(page, 0, 2).text_content() == "<U+200D>␀"
+
+
+# ---------------------------------------------------------------- keys, widths, themes
+
+
+def test_the_keyboard_alone_reaches_everything(page, folder):
+    k = [c["columns"] for c in folder[1][0]["completions"]]
+    reached = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("(e => e.id || e.className || e.type)(document.activeElement)")
+        )
+        if page.evaluate("document.activeElement.closest('.tokens') !== null"):
+            break
+    else:
+        raise AssertionError(f"Tab never came to a token: {reached}")
+    assert "step" in reached and "radio" in reached and reached.count("term") == 4
+    at = int(focused(page).split("completion ")[1].split(":")[0])
+    page.keyboard.press("Home")
+    assert shown(page, "logp") == k[at]["logp"][0]
+    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        assert f"token {place} of" in focused(page)
+    move, there = ("ArrowDown", at + 1) if at < 5 else ("ArrowUp", at - 1)
+    page.keyboard.press(move)
+    assert f"token 1 of completion {there}" in focused(page)
+    assert shown(page, "logp") == k[there]["logp"][1]
+    page.keyboard.press("End")
+    assert shown(page, "logp") == k[there]["logp"][-1]
+    page.keyboard.press("ArrowRight")
+    assert shown(page, "logp") == k[there]["logp"][-1], "the last token is the last"
+    before = colour(token(page, there, 0))
+    page.keyboard.press("2")
+    assert page.locator("[value=kl]").is_checked() and colour(token(page, there, 0)) != before
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "the focus is seen"
+    assert page.locator(".tokens [tabindex]").count() == 1
+
+
+def focused(page):
+    return page.evaluate("document.activeElement.getAttribute('aria-label')")
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("step", [0, 2])
+def test_nothing_is_wider_than_the_window(browser, folder, width, step):
+    with opened(
+        browser, folder[0] / "trace.html", viewport={"width": width, "height": 800}
+    ) as page:
+        page.locator("#step").fill(str(step))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        wide = page.locator("main *").evaluate_all(
+            "(all, w) => all.filter(e => e.getBoundingClientRect().right > w + 1).map(e => e.outerHTML)",
+            width,
+        )
+        assert wide == []
+
+
+def test_a_narrow_window_keeps_the_focused_token_in_sight(browser, folder):
+    with opened(browser, folder[0] / "trace.html", viewport={"width": 400, "height": 800}) as page:
+        token(page, 0, 0).click()
+        for _ in range(5):
+            page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(100)
+        box = page.locator(".tokens [aria-current]").bounding_box()
+        panel = page.locator("#inspector").bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= panel["y"]
+        assert panel["y"] + panel["height"] <= 801
+
+
+LUMINANCE = """rgb => {
+  const canvas = document.createElement('canvas').getContext('2d');
+  canvas.fillStyle = rgb; canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3)
+    .map(x => x / 255).map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_on_every_colour(browser, folder, scheme):
+    """WCAG AA, 4.5 to 1, on the strongest shade of each scale and on the cards."""
+    with opened(browser, folder[0] / "trace.html", color_scheme=scheme) as page:
+
+        def bright(css):
+            return page.evaluate(f"({LUMINANCE})({json.dumps(css)})")
+
+        paper = bright(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert (paper > 0.8) == (scheme == "light") and (paper < 0.05) == (scheme == "dark")
+        backgrounds = [colour(page.locator(".card").first)]
+        for name in ("p10", "n10", "s10"):
+            token(page, 0, 1).evaluate("(e, name) => { e.className = name }", name)
+            backgrounds.append(colour(token(page, 0, 1)))
+        ink = bright(page.evaluate("getComputedStyle(document.body).color"))
+        soft = bright(page.locator("footer").evaluate("e => getComputedStyle(e).color"))
+        for text, back in [*((ink, b) for b in backgrounds), (soft, backgrounds[0])]:
+            light, dark = sorted((text, bright(back)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, back
+
+
+# ---------------------------------------------------------------- other arms, long completions
+
+
+@pytest.mark.parametrize(
+    ("arm", "term"), [("grpo", "w − 1 − log w"), ("no-kl", "no KL in this arm")]
+)
+def test_other_arms(browser, tmp_path, arm, term):
+    settings = Settings(steps=1, arm=arm, trace=str(tmp_path), out=str(tmp_path / "r"), threads=1,
+                        prompts=2, group_size=4, eval_problems=0, show_every=0)  # fmt: skip
+    assert rapo_mini.main(settings) == 0
+    with opened(browser, tmp_path / "trace.html") as page:
+        assert term in page.locator("main").inner_text()
+        page.keyboard.press("2")
+        token(page, 1, 1).click()
+        series = page.locator(".series > span").count()
+        assert series == (3 if arm == "grpo" else 1)
+        if arm == "no-kl":
+            assert page.locator("[data-name=logp_ref]").inner_text() == "–"
+            assert "no reference" in page.locator("#legend").inner_text()
+
+
+def test_subwords_of_the_qwen_kind(browser, tmp_path, qwen_like_base):
+    """Chat prompt, subwords, bytes, ids past the vocabulary, 300 tokens: nothing overflows or is lost."""
+    settings = Settings(steps=1, model=str(qwen_like_base), data="puzzles", trace=str(tmp_path),
+                        threads=1, prompts=1, group_size=4, max_new_tokens=300, eval_problems=0,
+                        show_every=0, out=str(tmp_path / "r"))  # fmt: skip
+    assert rapo_mini.main(settings) == 0
+    record = tracer.read_trace(tmp_path)[0]
+    with opened(browser, tmp_path / "trace.html", viewport={"width": 400, "height": 800}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert "<|im_start|>user" in page.locator(".x").inner_text()
+        assert "all rewards are equal" in page.locator("#definitions").inner_text()
+        for i, c in enumerate(record["completions"]):
+            spans = page.locator(".card").nth(i).locator(".tokens span")
+            texts = spans.evaluate_all("all => all.map(e => e.textContent)")
+            assert len(texts) == len(c["columns"]["token"]) and all(t.strip() for t in texts)
+
+
+def long_record(record, length):
+    """16 completions of `length` tokens each, made of the record's own tokens."""
+    record, rng = copy.deepcopy(record), random.Random(0)
+    base = record["completions"][0]
+    record["completions"] = []
+    for _ in range(16):
+        picks = [rng.randrange(len(base["columns"]["token"])) for _ in range(length)]
+        columns = {
+            name: column and [column[t] for t in picks] for name, column in base["columns"].items()
+        }
+        record["completions"].append(base | {"columns": columns})
+    return record
+
+
+def test_a_thousand_tokens_a_completion_stay_light(browser, folder, tmp_path):
+    """Counted by work, not by the clock: one element a token, and a move touches two of them."""
+    record = long_record(folder[1][0], 1000)
+    tracer.replace_file(tmp_path / "long.html", tracer.page([tracer.as_json(record)]))
+    with opened(browser, tmp_path / "long.html") as page:
+        assert page.locator(".tokens *").count() == 16_000
+        assert page.evaluate("document.querySelectorAll('.tokens [style]').length") == 0
+        styles = page.locator(".card").evaluate_all(
+            "all => all.map(e => getComputedStyle(e).contentVisibility)"
+        )
+        assert set(styles) == {"auto"}, "cards out of sight are not laid out"
+        assert page.locator(".card").first.bounding_box()["height"] < 600, (
+            "side by side, each scrolls"
+        )
+        page.evaluate(
+            "window.seen = new Set();"
+            "new MutationObserver(list => list.forEach(m => seen.add(m.target))).observe("
+            "document.getElementById('cards'), {subtree: true, attributes: true, childList: true})"
+        )
+        token(page, 0, 5).click()
+        for key in ["ArrowRight"] * 4 + ["ArrowDown"]:
+            page.keyboard.press(key)
+        assert "token 9 of completion 1" in focused(page)
+        assert page.evaluate("seen.size") <= 7
+        page.evaluate("seen.clear()")
+        page.keyboard.press("3")
+        assert page.evaluate("[...seen].every(e => e.parentNode.className === 'tokens')")
+        page.keyboard.press("End")
+        assert "token 999 of completion 1" in focused(page)
+        assert page.locator(".tokens [aria-current]").bounding_box()["y"] > 0

@@ -1,0 +1,332 @@
+"""One recorded step, number by number: trace.json, a page to open in a browser, a view for the terminal.
+
+    python rapo_mini.py --steps 3 --trace out      writes out/trace.json and out/trace.html
+    python watch/tracer.py out                           shows the last traced step here
+
+This room knows records only (`watch/watch/recorder.py` makes them), no model and no tensor. The page is one file
+with everything in it, put together from `tracer_page/`: it opens from disk and asks no network for
+anything. All of this is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+PARTS = Path(__file__).resolve().parent / "tracer_page"
+
+# What stands behind -alpha in each arm's J, in the letters of objective.py.
+KL_TERMS = {
+    ("rapo", "exact"): "D_KL(ref^ ‖ π_θ)",
+    ("rapo", "sampled"): "k = u log u − u + 1, u = ref^/π_θ",
+    ("grpo", "sampled"): "k_3 = w − 1 − log w, w = π_ref/π_θ",
+    ("reverse-kl", "exact"): "D_KL(π_θ ‖ π_ref)",
+    ("reverse-kl", "sampled"): "k_2 = ½ (log π_θ/π_ref)²",
+}
+
+
+# ---------------------------------------------------------------- the files of a trace
+
+
+class Trace:
+    """The records in a folder: trace.json and trace.html, whole after each one, killed or not."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.lines = folder, []  # lines: one record each, as JSON
+
+    def begin(self) -> None:
+        """Make the folder. Raises ValueError if that fails or if it already holds a trace."""
+        if (self.folder / "trace.json").exists():
+            raise ValueError(f"{self.folder} already holds a trace: give another folder to --trace")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "trace.json.part").touch()
+            (self.folder / "trace.json.part").unlink()
+        except OSError as error:
+            raise ValueError(f"--trace {self.folder} cannot be written to: {error}") from error
+
+    def go_on(self, step: int) -> None:
+        """Take up the trace of a resumed run that has done `step` steps; later records are dropped."""
+        if (self.folder / "trace.json").exists():
+            kept = [record for record in read_trace(self.folder) if record["step"] < step]
+            self.lines = [as_json(record) for record in kept]
+            self.write()
+
+    def add(self, record: dict) -> None:
+        self.lines.append(as_json(record))
+        self.write()
+
+    def write(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_file(self.folder / "trace.json", "[\n" + ",\n".join(self.lines) + "\n]\n")
+        replace_file(self.folder / "trace.html", page(self.lines))
+
+
+def read_trace(folder: Path) -> list[dict]:
+    """The records in folder/trace.json. Raises ValueError if there are none to be read."""
+    path = folder / "trace.json"
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(records, list) and all("completions" in r for r in records)):
+            raise ValueError("no list of traced steps")
+        return records
+    except OSError as error:
+        raise ValueError(f"{folder} holds no trace: {path} cannot be read (--trace)") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a trace: {error}") from error
+
+
+def as_json(record: dict) -> str:
+    return json.dumps(finite(record), separators=(",", ":"), allow_nan=False)
+
+
+def finite(value):
+    """The same structure with None in the place of NaN and infinities, which JSON does not have.
+
+    >>> finite({"loss": float("nan"), "rows": [1.5, float("inf")]})
+    {'loss': None, 'rows': [1.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def replace_file(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def page(lines: list[str]) -> str:
+    """The page with these records in it, each a JSON text. A "<" in them cannot end their element."""
+    terms = {f"{arm} {form}": term for (arm, form), term in KL_TERMS.items()}
+    data = [f'<script type="application/json" id="kl-terms">{json.dumps(terms)}</script>']
+    for line in lines:
+        safe = line.replace("<", "\\u003c")
+        data.append(f'<script type="application/json" class="record">{safe}</script>')
+    filling = {
+        "style": (PARTS / "page.css").read_text(encoding="utf-8"),
+        "records": "\n".join(data),
+        "numbers": (PARTS / "numbers.js").read_text(encoding="utf-8"),
+        "script": (PARTS / "page.js").read_text(encoding="utf-8"),
+    }
+    pieces = (PARTS / "page.html").read_text(encoding="utf-8").split("@@")
+    return "".join(filling[p] if i % 2 else p for i, p in enumerate(pieces))
+
+
+# ---------------------------------------------------------------- the terminal
+
+
+def visible(text: str) -> str:
+    """A text in which blanks and control characters are seen, and none reaches the terminal.
+
+    >>> visible(" a\\n\\x1b[0m")
+    '␣a↵␛[0m'
+    """
+    shown = {" ": "␣", "\n": "↵", "\t": "⇥", "\x7f": "␡"}
+    return "".join(
+        shown.get(c) or (chr(0x2400 + ord(c)) if ord(c) < 32 else c if c.isprintable() else "�")
+        for c in text
+    )
+
+
+def number(x: float | None, signed: bool = False) -> str:
+    """Four digits that count; a dash where the step had no such number.
+
+    >>> number(0.123456), number(0.5, signed=True), number(None)
+    ('0.1235', '+0.5', '–')
+    """
+    return "–" if x is None else f"{x:+.4g}" if signed else f"{x:.4g}"
+
+
+def equation(record: dict) -> list[str]:
+    """J of the whole step in letters and in numbers, each the mean over its B completions."""
+    s, rows = record["settings"], record["rows"]
+    mean = {
+        name: None if None in values else sum(values) / len(values) for name, values in rows.items()
+    }
+    term = KL_TERMS.get((s["arm"], s["kl_form"]))
+    objective = None if record["metrics"]["loss"] is None else -record["metrics"]["loss"]
+    letters, numbers = (
+        ["J(θ) = mean g"],
+        [f"{number(objective, True)} = {number(mean['surrogate'])}"],
+    )
+    if term:
+        letters.append(f"− α · mean [{term}]")
+        numbers.append(f"− {s['alpha']:g} · {number(mean['kl'])}")
+    letters.append("+ β · mean H")
+    numbers.append(f"+ {s['beta']:g} · {number(mean['entropy'])}")
+    return [" ".join(letters), " ".join(numbers)]
+
+
+def group_table(record: dict):
+    """The traced group, a line a completion, as a rich table."""
+    from rich.table import Table
+
+    columns = ("y", "r", "A", "φ", "tokens", "g", "KL", "H", "share of −J")
+    table = Table(*columns, "verdict", "completion", box=None, header_style="bold", pad_edge=False)
+    for column in table.columns[:-2]:
+        column.justify, column.no_wrap = "right", True
+    table.columns[-2].no_wrap = True
+    for i, c in enumerate(record["completions"]):
+        style = "green" if c["reward"] else "red"
+        values = [number(c["advantage"], True), number(c["phi"]), str(len(c["columns"]["token"]))]
+        values += [number(c["surrogate"], True), number(c["kl"]), number(c["entropy"])]
+        text = visible(c["text"]).replace("␣", " ")
+        text = text if len(text) <= 64 else text[:30] + " … " + text[-30:]
+        verdict = c["reason"] if c["ended"] else c["reason"] + ", cut off"
+        row = [str(i), f"[{style}]{c['reward']:g}[/]", *values, number(c["share"], True)]
+        table.add_row(*row, verdict, plain(text))
+    return table
+
+
+def token_table(record: dict, completion: int, limit: int):
+    """The tokens of one completion, a line each, as a rich table; at most `limit` (0: all)."""
+    from rich.table import Table
+
+    numbers = ("logp", "logp_old", "logp_ref", "logp_target", "ratio", "kl", "entropy", "share")
+    names = ("log π_θ", "log π_old", "log π_ref", "log ref^", "ρ", "KL", "H", "share of −J")
+    table = Table("t", "token", *names, box=None, header_style="bold", pad_edge=False)
+    for column in table.columns:
+        column.justify, column.no_wrap = "right", True
+    columns, words = record["completions"][completion]["columns"], record["vocabulary"]
+    shown = columns["token"][: limit or None]
+    for t, token in enumerate(shown):
+        values = [number(columns[name] and columns[name][t]) for name in numbers]
+        values[4] += " clipped" if columns["clipped"][t] else ""
+        table.add_row(str(t), plain(visible(words[str(token)])), *values)
+    if len(shown) < len(columns["token"]):
+        table.caption = f"{len(columns['token']) - len(shown)} more: --tokens 0"
+    return table
+
+
+def likely_table(record: dict, completion: int, t: int):
+    """The likeliest tokens at one place under the three distributions, as bars, a rich table."""
+    from rich.table import Table
+
+    columns, words = record["completions"][completion]["columns"], record["vocabulary"]
+    names = {"p_policy": "π_θ", "p_ref": "π_ref", "p_target": "ref^"}
+    present = {key: name for key, name in names.items() if columns[key]}
+    table = Table("candidate", *present.values(), box=None, header_style="bold", pad_edge=False)
+    for place, token in enumerate(columns["likely"][t]):
+        drawn = token == columns["token"][t]
+        cells = []
+        for key in present:
+            p = columns[key][t][place]
+            cells.append("–" if p is None else f"{p:6.4f} " + "█" * round(p * 20))
+        table.add_row(plain(visible(words[str(token)]) + (" ◂ drawn" if drawn else "")), *cells)
+    return table
+
+
+def plain(text: str):
+    """Text for a rich table, in which [brackets] are brackets."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+def most_telling(group: list[dict], completion: int | None = None) -> tuple[int, int]:
+    """Where to look first: the completion (None: the first wrong one, if one is) and its token.
+
+    That is the token with the largest KL, or where the step had no KL with the largest entropy.
+    """
+    if completion is None:
+        completion = min(range(len(group)), key=lambda i: group[i]["reward"])
+    columns = group[completion]["columns"]
+    values = columns["entropy"] if columns["logp_ref"] is None else columns["kl"]
+    known = [t for t, x in enumerate(values) if x is not None]
+    return completion, max(known, key=values.__getitem__, default=0)
+
+
+def show(record: dict, completion: int, token: int, limit: int) -> None:
+    """Print one record: the equation, the group, one completion's tokens, one token's candidates."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    s, prompt = record["settings"], record["prompt"]
+    console.rule(
+        f"step {record['step']}, update {record['update'] + 1} of {s['updates']} "
+        f"({s['arm']}, KL {s['kl_form']})",
+        align="left",
+    )
+    for line in equation(record):
+        console.print(line, markup=False, style="bold")
+    console.print(
+        f"\nx: {visible(prompt['text'])}    gold answer: {visible(prompt['answer'])}", markup=False
+    )
+    mean, std = number(record["reward_mean"]), number(record["reward_std"])
+    advantage = f"A = (r − {mean}) / {std}, the group's mean and standard deviation"
+    equal = f"A = 0: all rewards of the group are {mean}"
+    console.print((advantage if record["reward_std"] else equal) + "\n")
+    console.print(group_table(record))
+    console.print(f"\nThe tokens of completion {completion} (--completion):\n")
+    console.print(token_table(record, completion, limit))
+    console.print(f"\nWhat could have stood at t = {token} (--token):\n")
+    console.print(likely_table(record, completion, token))
+
+
+# ---------------------------------------------------------------- the command
+
+
+@dataclass(frozen=True)
+class View:
+    """Show a step that `rapo_mini.py --trace DIR` recorded, and write DIR/trace.html anew."""
+
+    folder: tyro.conf.Positional[Path]
+    """DIR: the folder with trace.json."""
+    step: int | None = None
+    """Which traced step. None: the last."""
+    completion: int | None = None
+    """Whose tokens to show, counted from 0. None: the first wrong one."""
+    token: int | None = None
+    """At which token to show the candidates. None: with the largest KL."""
+    tokens: int = 60
+    """At most so many tokens of the completion; 0: all."""
+
+
+def main(asked: View) -> int:
+    """Print the view; the exit status (2: bad input)."""
+    try:
+        records = read_trace(asked.folder)
+        record, completion, token = chosen(records, asked)
+    except ValueError as error:
+        print(f"tracer: {error}", file=sys.stderr)
+        return 2
+    show(record, completion, token, asked.tokens)
+    replace_file(asked.folder / "trace.html", page([as_json(r) for r in records]))
+    steps = ", ".join(map(str, dict.fromkeys(r["step"] for r in records)))
+    print(f"\ntraced steps: {steps} (--step); all of it to look at: {asked.folder / 'trace.html'}")
+    return 0
+
+
+def chosen(records: list[dict], asked: View) -> tuple[dict, int, int]:
+    """The record, completion and token asked for. Raises ValueError, naming the flag that is off."""
+    steps = [r["step"] for r in records]
+    if not records or asked.step not in (None, *steps):
+        wanted = "any step" if asked.step is None else f"--step {asked.step}"
+        raise ValueError(f"{wanted} is not among the traced steps: {steps or 'none yet'}")
+    record = [r for r in records if asked.step in (None, r["step"])][-1]
+    group = record["completions"]
+    completion, token = asked.completion, asked.token
+    if completion is not None and not 0 <= completion < len(group):
+        raise ValueError(f"--completion {completion} must lie from 0 to {len(group) - 1}")
+    completion, telling = most_telling(group, completion)
+    token = telling if token is None else token
+    length = len(group[completion]["columns"]["token"])
+    if not 0 <= token < length:
+        raise ValueError(f"--token {token} must lie from 0 to {length - 1}")
+    if asked.tokens < 0:
+        raise ValueError(f"--tokens {asked.tokens} must be at least 0")
+    return record, completion, token
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(View, description=View.__doc__)))
