@@ -175,23 +175,63 @@ def entropy(logp_row: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Arm:
-    """Which KL an arm puts in the loss, and whether its reference is reweighted.
+    """All that an arm is: its KL, its default weights, its symbol and colour, what holds it together.
 
     `sampled` sees the log-probs (N,) of the sampled tokens, `exact` the rows (N, V); None: that form
-    does not exist for this arm. No alpha here: weights are settings.
+    does not exist for this arm. The weights are those for the bundled base (docs/results.md).
     """
 
     sampled: Callable[[Tensor, Tensor], Tensor] | None
     exact: Callable[[Tensor, Tensor], Tensor] | None
-    reweighted: bool = False
-    default_form: str = "exact"
+    default_form: str  # of the KL
+    alpha: float  # weight of the KL
+    colour: str  # in every figure; colour-blind safe (Okabe and Ito)
+    symbols: dict[str, str]  # form -> what stands behind -alpha in J
+    remedy: str  # the flags to change when the policy dissolves into noise
+    reweighted: bool = False  # is the reference flattened by phi?
+    beta: float = 0.0  # weight of the entropy
+    phi_min: float = 1.0  # phi where the reward is 0
 
 
 ARMS = {
-    "rapo": Arm(k_rapo, exact_forward_kl, reweighted=True),
-    "grpo": Arm(k3, None, default_form="sampled"),
-    "reverse-kl": Arm(k2, exact_reverse_kl),
-    "no-kl": Arm(None, None, default_form="none"),
+    "rapo": Arm(
+        k_rapo,
+        exact_forward_kl,
+        "exact",
+        alpha=0.2,
+        colour="#0072b2",
+        symbols={"exact": "D_KL(ref^ ‖ π_θ)", "sampled": "k = u log u − u + 1, u = ref^/π_θ"},
+        remedy="lower --alpha or --beta, or raise --phi-min",
+        reweighted=True,
+        phi_min=0.7,
+    ),
+    "grpo": Arm(
+        k3,
+        None,
+        "sampled",
+        alpha=0.3,
+        colour="#e69f00",
+        symbols={"sampled": "k_3 = w − 1 − log w, w = π_ref/π_θ"},
+        remedy="lower --beta or --lr",
+    ),
+    "reverse-kl": Arm(
+        k2,
+        exact_reverse_kl,
+        "exact",
+        alpha=0.3,
+        colour="#cc79a7",
+        symbols={"exact": "D_KL(π_θ ‖ π_ref)", "sampled": "k_2 = ½ (log π_θ/π_ref)²"},
+        remedy="lower --beta or --lr",
+    ),
+    "no-kl": Arm(
+        None,
+        None,
+        "none",
+        alpha=0.0,
+        colour="#d55e00",
+        symbols={},
+        remedy="lower --beta or --lr",
+    ),
 }
 
 
@@ -224,67 +264,35 @@ class TokenTerms(NamedTuple):
     log_u: Tensor  # log ref^(y_t | s_t) - log pi_theta(y_t | s_t), no gradient
 
 
-class Glimpse(NamedTuple):
-    """For a trace: log-probs at each state of the drawn token and of the likeliest ones; no gradient.
-
-    N tokens, C = 1 + 5 + 5 candidates: y_t, the five likeliest of pi_theta, the five of pi_ref (ref^
-    keeps their order; a candidate may stand there twice). Without a reference C = 1 + 5.
-    """
-
-    candidates: Tensor  # (N, C) token ids
-    logp: Tensor  # (N, C) log pi_theta
-    ref_logp: Tensor | None  # (N, C) log pi_ref
-    target_logp: Tensor | None  # (N, C) log ref^, which is pi_ref where the arm does not reweight
-
-
 def token_terms(
-    logits: Tensor,
-    ref_logits: Tensor | None,
-    token: Tensor,
-    phi: Tensor,
-    arm: str,
-    form: str,
-    glimpses: list[Glimpse] | None = None,
+    logits: Tensor, ref_logits: Tensor | None, token: Tensor, phi: Tensor, arm: str, form: str
 ) -> TokenTerms:
     """From rows of logits (already divided by the temperature) to the numbers of the loss.
 
     logits, ref_logits (N, V); token, phi (N,) -> TokenTerms of (N,). Everything is float32, because
     u = ref^/pi overflows in 16 bits. Without ref_logits, or with form "none", KL and log_u are 0.
-    If a list of glimpses is given, what a trace wants to see of these very rows is added to it.
     """
     row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
     logp = row.gather(-1, token[:, None])[:, 0]  # (N,)
     if ref_logits is None or form == "none":
-        zero = torch.zeros_like(logp)
-        if glimpses is not None:
-            at = candidates(token, row)  # (N, C)
-            glimpses.append(Glimpse(at, row.detach().gather(-1, at), None, None))
+        zero = torch.zeros_like(logp)  # (N,)
         return TokenTerms(logp, entropy(row), zero, zero)
-    ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
-    if glimpses is not None:
-        at = candidates(token, row, ref_row)  # (N, C)
-        before = ref_row.gather(-1, at)  # (N, C)
-    if ARMS[arm].reweighted:
-        ref_row = reweight(ref_row, phi[:, None])  # (N, V)
-    if glimpses is not None:
-        after = ref_row.gather(-1, at)  # (N, C)
-        glimpses.append(Glimpse(at, row.detach().gather(-1, at), before, after))
-    ref_logp = ref_row.gather(-1, token[:, None])[:, 0]  # (N,)
+    target = target_row(ref_logits, phi, arm)  # (N, V) log ref^
+    target_logp = target.gather(-1, token[:, None])[:, 0]  # (N,)
     if form == "exact":
-        kl = ARMS[arm].exact(row, ref_row)  # (N,)
+        kl = ARMS[arm].exact(row, target)  # (N,)
     else:
-        kl = ARMS[arm].sampled(logp, ref_logp)  # (N,)
-    return TokenTerms(logp, entropy(row), kl, (ref_logp - logp).detach())
+        kl = ARMS[arm].sampled(logp, target_logp)  # (N,)
+    return TokenTerms(logp, entropy(row), kl, (target_logp - logp).detach())
 
 
-def candidates(token: Tensor, *rows: Tensor, count: int = 5) -> Tensor:
-    """The drawn token, then the `count` likeliest of each row: token (N,), rows (N, V) -> (N, C).
+def target_row(ref_logits: Tensor, phi: Tensor, arm: str) -> Tensor:
+    """log ref^, what the arm's KL pulls towards: pi_ref, flattened by phi if the arm reweights it.
 
-    >>> candidates(torch.tensor([2]), torch.tensor([[0.1, 0.6, 0.3]]).log(), count=2)
-    tensor([[2, 1, 2]])
+    ref_logits (N, V) divided by the temperature; phi (N,) -> (N, V).
     """
-    likeliest = [row.detach().topk(min(count, row.shape[-1])).indices for row in rows]
-    return torch.cat([token[:, None], *likeliest], dim=1)  # (N, C)
+    ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
+    return reweight(ref_row, phi[:, None]) if ARMS[arm].reweighted else ref_row
 
 
 # ---------------------------------------------------------------- the loss

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,11 +24,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 import tyro
+from tqdm import tqdm
 
-from policy import Policy, is_bundled, load_policy
+from policy import Policy, decode, load_policy, reference_weights, sampling_weights
 from problems import Problem, load_problems
-from settings import Settings, resolve, whole
-from watch.evaluations import Log, count_correct, log_header
+from settings import Settings, is_bundled, resolve
+from step import prompts_of, sample_groups
+from verifier import verify
+from watch.evaluations import Log, log_header
+from watch.run_folder import write_whole
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:
@@ -76,31 +81,113 @@ def powers_of_two(samples: int) -> list[int]:
     return [2**i for i in range(samples.bit_length())]
 
 
-# ---------------------------------------------------------------- base against trained
+# ---------------------------------------------------------------- sample and grade
+
+
+def count_correct(
+    policy: Policy,
+    problems: Sequence[Problem],
+    settings: Settings,
+    *,
+    samples: int,
+    seed: int,
+    adapter_on: bool = True,
+    rows: int = 512,
+    label: str = "",
+    log: Log | None = None,
+) -> np.ndarray:
+    """How many of `samples` completions of each problem are right: (N,) integers.
+
+    settings: how to sample; adapter_on: the trained policy, or the base under it. rows: completions of
+    one batch, graded and logged together. label: the draw's name on the screen and in the log.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    correct = np.zeros(len(problems), dtype=int)
+    group, sample_rows = min(samples, rows), settings.sample_rows
+    weights = sampling_weights if adapter_on else reference_weights
+    with (
+        weights(policy) as model,
+        tqdm(total=len(problems) * samples, desc=label, leave=False) as bar,
+    ):
+        for first in range(0, len(problems), max(1, rows // group)):
+            batch = problems[first : first + max(1, rows // group)]
+            prompts = prompts_of(policy, batch, settings)
+            for sampled in range(0, samples, group):
+                each = min(group, samples - sampled)
+                bar.update(len(batch) * each)
+                known = log and log.counts.get((label, first, sampled))
+                if known:  # its noise is drawn all the same: the next batch gets its own
+                    torch.rand(settings.max_new_tokens, len(batch) * each, generator=generator)
+                    correct[first : first + len(batch)] += known
+                    continue
+                completions, sample_rows = sample_groups(
+                    policy,
+                    model,
+                    prompts,
+                    settings,
+                    group_size=each,
+                    rows_at_once=sample_rows or len(batch) * each,
+                    generator=generator,
+                )
+                lines = graded(batch, decode(policy, completions.tokens, completions.mask))
+                correct[first : first + len(batch)] += [line["correct"] for line in lines]
+                if log:
+                    place = {"draw": label, "first": first, "sample": sampled, "of": len(batch)}
+                    log.add([{**place, **x, "problem": first + x["problem"]} for x in lines])
+    return correct
+
+
+def graded(problems: Sequence[Problem], texts: list[str]) -> list[dict]:
+    """The completions of each problem with their verdicts; texts: the same number for each, in order."""
+    each, lines = len(texts) // len(problems), []
+    for number, problem in enumerate(problems):
+        completions = []
+        for text in texts[number * each : (number + 1) * each]:
+            verdict = verify(text, problem.answer)
+            named = {"reward": verdict.reward, "reason": verdict.reason, "answer": verdict.answer}
+            completions.append({**named, "text": text})
+        right = sum(c["reward"] > 0 for c in completions)
+        lines.append(
+            {
+                "problem": number,
+                "gold": problem.answer,
+                "correct": right,
+                "completions": completions,
+            }
+        )
+    return lines
 
 
 def compare_with_base(
-    policy: Policy, problems: list[Problem], *, seed: int, ks: list[int] | None = None, **options
+    policy: Policy,
+    problems: list[Problem],
+    settings: Settings,
+    *,
+    samples: int,
+    ks: list[int] | None = None,
+    **options,
 ) -> Comparison:
     """Sample base (twice) and trained policy on the same problems; options as in `count_correct`.
 
     Raises ValueError for a k above the number of samples, before anything is sampled.
     """
-    ks = ks or powers_of_two(options["samples"])
-    pass_at_k(options["samples"], np.zeros(0), max(ks))  # refuse a k above n before sampling
+    ks = ks or powers_of_two(samples)
+    pass_at_k(samples, np.zeros(0), max(ks))  # refuse a k above n before sampling
     draws = {"chosen_by": False, "base": False, "trained": True}
     counts = {
         name: count_correct(
             policy,
             problems,
+            settings,
+            samples=samples,
             adapter_on=adapter_on,
-            seed=seed * 1_000_003 + i,
+            seed=settings.seed * 1_000_003 + i,
             label=name,
             **options,
         )
         for i, (name, adapter_on) in enumerate(draws.items())
     }
-    return Comparison(problems, options["samples"], sorted(ks), **counts)
+    return Comparison(problems, samples, sorted(ks), **counts)
 
 
 # ---------------------------------------------------------------- the comparison
@@ -197,80 +284,6 @@ class Comparison:
         return "\n".join(lines)
 
 
-# ---------------------------------------------------------------- the figure
-
-COLOURS = {  # one for each arm, everywhere in the project; colour-blind safe (Okabe and Ito)
-    "base": "#7f7f7f",
-    "rapo": "#0072b2",
-    "grpo": "#e69f00",
-    "reverse-kl": "#cc79a7",
-    "no-kl": "#d55e00",
-}
-
-
-def draw_report(metrics: list[dict], comparison: Comparison | None, arm: str, path: Path) -> None:
-    """One picture of a run: reward, entropy and KL over steps, and pass@k of base and trained."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 7), layout="constrained", dpi=110)
-    panels = figure.subplots(2, 2).flatten()
-    steps = [m["step"] for m in metrics]
-    named = (
-        ("reward", "Mean reward (share right)"),
-        ("entropy", "Entropy (nats per token)"),
-        ("kl", "KL in the loss (nats per token)"),
-    )
-    for axes, (name, title) in zip(panels, named, strict=False):
-        values = np.array([m[name] for m in metrics], dtype=float)
-        axes.plot(steps, values, color=COLOURS[arm], alpha=0.25, linewidth=1)
-        axes.plot(steps, running_mean(values, 15), color=COLOURS[arm], linewidth=2)
-        axes.set(title=title, xlabel="step")
-    if comparison is None:
-        panels[3].set_visible(False)
-    else:
-        draw_pass_at_k(panels[3], comparison, arm)
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-    with whole(path) as part:
-        figure.savefig(part, format="png")
-
-
-def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """The mean of each value and up to width - 1 before it: (n,) -> (n,)."""
-    total = np.cumsum(np.concatenate([[0.0], values]))
-    end = np.arange(1, len(values) + 1)
-    begin = np.maximum(end - width, 0)
-    return (total[end] - total[begin]) / (end - begin)
-
-
-def draw_pass_at_k(axes, comparison: Comparison, arm: str) -> None:
-    """pass@k of base and trained on all problems, with 95% bands, labelled at the curves' ends."""
-    ks = comparison.ks
-    estimates = [comparison.estimates(k)["full"] for k in ks]
-    for name, label in (("base", "base"), ("trained", arm)):
-        colour = COLOURS[label]
-        rows = [row[name] for row in estimates]
-        axes.fill_between(
-            ks, [r.low for r in rows], [r.high for r in rows], color=colour, alpha=0.15
-        )
-        axes.plot(ks, [r.mean for r in rows], color=colour, marker="o", markersize=4)
-        axes.annotate(
-            f" {label} {rows[0].mean:.2f} → {rows[-1].mean:.2f}",
-            (ks[len(ks) // 2], rows[len(ks) // 2].mean),
-            xytext=(6, -14 if name == "base" else 10),
-            textcoords="offset points",
-            color=colour,
-            fontweight="bold",
-            ha="right" if name == "trained" else "left",
-        )
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ks, [str(k) for k in ks])
-    axes.set(
-        title=f"pass@k on {len(comparison.problems)} held-out problems", xlabel="k", ylim=(0, 1.02)
-    )
-
-
 # ---------------------------------------------------------------- the command
 
 
@@ -359,20 +372,7 @@ def evaluate(asked: Evaluation) -> Comparison:
     print(
         f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
     )
-    return compare_with_base(
-        policy,
-        problems,
-        samples=asked.n,
-        ks=ks,
-        template=settings.prompt_template,
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        seed=settings.seed,
-        rows=rows,
-        sample_rows=settings.sample_rows,
-        fixed=settings.fixed_decode,
-        log=log,
-    )
+    return compare_with_base(policy, problems, settings, samples=asked.n, ks=ks, rows=rows, log=log)
 
 
 def main(asked: Evaluation) -> int:
@@ -384,8 +384,7 @@ def main(asked: Evaluation) -> int:
         return 2
     print(comparison.table())
     if asked.out:
-        with whole(Path(asked.out)) as part:
-            part.write_text(json.dumps(comparison.as_json(), indent=1) + "\n")
+        write_whole(Path(asked.out), json.dumps(comparison.as_json(), indent=1) + "\n")
     return 0
 
 

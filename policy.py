@@ -1,35 +1,30 @@
-"""The model: load it, put LoRA on it, read the reference from it, and score tokens in chunks.
+"""One set of weights, two policies: which weights are read; log pi, KL and H of each token, in chunks.
 
 * One set of weights is both policies: pi_theta with the LoRA adapter on, pi_ref with it off. The
   reference costs no memory.
-* `--quant nf4` keeps the base weights in 4 bits (QLoRA), embeddings and head as they are; only the
-  adapter is trained, in float32.
 * `--checkpoint-layers` keeps only each layer's input while learning, and computes the layer again in
   the backward pass.
 * Scoring never makes the logits of a batch. The hidden states of the completion go through the head
   a chunk of tokens at a time, and the backward pass computes each chunk again: of B*T*V numbers only
   one chunk exists at once. With Qwen2.5's 151,936 tokens nothing else fits.
 
-All of this is ours; the paper trains full weights on many GPUs.
+LoRA, 4-bit weights (`machine/loading.py`) and chunks are ours; the paper trains full weights on 8 GPUs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from objective import Glimpse, TokenTerms, token_terms
-
-BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
-GPU_BASE = "Qwen/Qwen2.5-3B"
+from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
+from objective import TokenTerms, token_terms
 
 
 @dataclass(frozen=True)
@@ -74,37 +69,11 @@ class Policy:
         return [p for p in self.model.parameters() if p.requires_grad]
 
 
-def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[str, str, str]:
-    """What `--model auto` and `--quant auto` mean on this machine: (model, quant, why).
-
-    With a CUDA GPU: Qwen2.5-3B in NF4. Without: the bundled base, unquantised. planned: GiB of a GPU
-    that is not here, for `--dry-run --gpu-memory`.
-    """
-    gpu = planned is not None or torch.cuda.is_available()
-    if model == "auto":
-        why = "no CUDA GPU is here"
-        if planned is not None:
-            why = f"planning for a CUDA GPU of {planned:g} GiB"
-        elif gpu:
-            why = f"a CUDA GPU is here ({torch.cuda.get_device_name()})"
-        model = GPU_BASE if gpu else str(BUNDLED_BASE)
-    else:
-        why = "asked for by --model"
-    if quant == "auto":
-        quant = "nf4" if gpu and not is_bundled(model) else "none"
-    return model, quant, why
-
-
-def is_bundled(model: str) -> bool:
-    return Path(model).resolve() == BUNDLED_BASE
-
-
 def load_policy(
     model: str,
     *,
     quant: str = "none",
     lora_r: int = 16,
-    lora_alpha: int = 32,
     adapter: str | Path | None = None,
     seed: int = 0,
     checkpoint_layers: bool = False,
@@ -119,123 +88,13 @@ def load_policy(
     base, tokenizer = load_base(model, quant, device)
     switch_off_dropout(base)
     if adapter is None:
-        peft_model = with_new_lora(base, lora_r, lora_alpha, seed)
+        peft_model = with_new_lora(base, lora_r, seed)
     else:
         peft_model = with_saved_lora(base, adapter, model)
     # Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
     # keeps bitsandbytes from packing 4-bit weights into a form without gradients.
     peft_model.train()
     return Policy(peft_model, tokenizer, quant, checkpoint_layers)
-
-
-def load_base(model: str, quant: str, device_map: str | None = None) -> tuple[nn.Module, object]:
-    """The frozen base and its tokenizer. device_map None: where the trainer puts it.
-
-    Raises ValueError, naming the flag, if the model cannot be read.
-    """
-    quiet_libraries()
-    from transformers import AutoModelForCausalLM
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    options: dict = {"dtype": compute_dtype(device), "device_map": device_map}
-    if quant == "nf4":
-        options["quantization_config"] = nf4_config(options["dtype"])
-    try:
-        tokenizer = load_tokenizer(model)
-        base = AutoModelForCausalLM.from_pretrained(model, **options)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"the model {model!r} could not be loaded: give --model a folder that holds one, or a "
-            f"Hugging Face id that can be reached from here ({str(error).splitlines()[0]})"
-        ) from error
-    return base, tokenizer
-
-
-def switch_off_dropout(model: nn.Module) -> None:
-    """With dropout, scoring would not repeat what sampling did."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0
-
-
-def with_new_lora(base: nn.Module, lora_r: int, lora_alpha: int, seed: int) -> nn.Module:
-    """LoRA on all linear layers but the head, in float32 also over 16-bit and 4-bit weights."""
-    from peft import get_peft_model
-
-    torch.manual_seed(seed)  # LoRA's matrix A is random
-    return get_peft_model(base, lora_config(lora_r, lora_alpha))
-
-
-def lora_config(lora_r: int, lora_alpha: int):
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=lora_r, lora_alpha=lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-
-
-def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Module:
-    """The adapter in a folder, put on the base. Raises ValueError, naming the flag, if it cannot be."""
-    from peft import PeftModel
-
-    try:
-        return PeftModel.from_pretrained(base, adapter, is_trainable=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"the adapter {str(adapter)!r} does not fit {model!r}: give --adapter the folder "
-            f"that a run on this model wrote ({str(error).splitlines()[0]})"
-        ) from error
-
-
-def quiet_libraries() -> None:
-    """Keep the screen for the run: no bars of single files, no notes that need nothing from a reader."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(
-        logging.ERROR
-    )  # "no kernels package": it has its own
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's call
-
-
-def load_tokenizer(model: str):
-    """The tokenizer as its tokenizer.json says.
-
-    Not through AutoTokenizer: for any model of the class Qwen2 that builds Qwen's own byte-level
-    tokenizer around the vocabulary, and the bundled base splits its text in another way.
-    """
-    from transformers import PreTrainedTokenizerFast
-
-    return PreTrainedTokenizerFast.from_pretrained(model)
-
-
-def compute_dtype(device: str) -> torch.dtype:
-    """float32 on the CPU; on a GPU bfloat16, or float16 where the card has no bfloat16."""
-    if device == "cpu":
-        return torch.float32
-    return (
-        torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    )
-
-
-def nf4_config(dtype: torch.dtype):
-    """Weights in 4-bit NormalFloat, their scales quantised once more, arithmetic in `dtype`."""
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError as error:
-        raise ValueError(
-            "--quant nf4 needs the package bitsandbytes: pip install bitsandbytes, or --quant none"
-        ) from error
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
 
 
 # ---------------------------------------------------------------- which weights are read
@@ -354,13 +213,13 @@ def score(
     form: str,
     temperature: float,
     chunk_tokens: int,
-    glimpses: list[Glimpse] | None = None,
+    terms: Callable[..., NamedTuple] = token_terms,
 ) -> TokenTerms:
     """The TokenTerms of every sampled token, with gradients into the adapter.
 
     prompt_ids, prompt_mask (b, L); tokens, mask (b, T); phi (b,) -> fields of (b, T), 0 on padding.
     `chunk_tokens` tokens go through the head at a time; the result does not depend on it.
-    If a list of glimpses is given, one with fields of (b, T, C) is added to it.
+    terms: what is made of each token's rows of logits; `objective.token_terms`, or what a trace asks for.
     """
     batch = (prompt_ids, prompt_mask, tokens, mask)
     ref_state = None
@@ -371,7 +230,7 @@ def score(
         state = completion_states(learner, *batch)  # (N, hidden)
     head = policy.model.get_output_embeddings()
     real = mask.bool()
-    flat, seen = terms_in_chunks(
+    flat = terms_in_chunks(
         (head, state),
         None if ref_state is None else (head, ref_state),
         tokens[real],
@@ -380,11 +239,8 @@ def score(
         form=form,
         temperature=temperature,
         chunk_tokens=chunk_tokens,
-        look=glimpses is not None,
+        terms=terms,
     )
-    if glimpses is not None:
-        fields = zip(*(glimpse for (glimpse,) in seen), strict=True)
-        glimpses.append(Glimpse(*(unflatten(field, real) for field in fields)))
     return to_rows(flat, real)
 
 
@@ -398,23 +254,21 @@ def terms_in_chunks(
     form: str,
     temperature: float,
     chunk_tokens: int,
-    look: bool = False,
-) -> tuple[TokenTerms, list]:
+    terms: Callable[..., NamedTuple] = token_terms,
+) -> TokenTerms:
     """The TokenTerms of N tokens; of the logits, `chunk_tokens` rows exist at a time.
 
     policy_at, reference_at: the head of pi_theta and of pi_ref, each with its states (N, hidden), which
-    have no gradient in the reference's; token, phi (N,) -> fields of (N,), and for each chunk a list:
-    with its Glimpse if `look`, else None.
+    have no gradient in the reference's; token, phi (N,) -> fields of (N,).
     """
     head, state = policy_at
     ref_head, ref_state = (None, None) if reference_at is None else reference_at
 
-    def terms_of(state: Tensor, ref_state: Tensor | None, token: Tensor, token_phi: Tensor):
+    def terms_of(state: Tensor, ref_state: Tensor | None, token: Tensor, phi: Tensor):
         logits = head(state) / temperature  # (n, V)
         with torch.no_grad():
             ref_logits = None if ref_state is None else ref_head(ref_state) / temperature  # (n, V)
-        seen = [] if look else None  # its own list: the backward pass comes here again
-        return token_terms(logits, ref_logits, token, token_phi, arm, form, seen), seen
+        return terms(logits, ref_logits, token, phi, arm, form)
 
     chunks = [
         checkpoint(
@@ -427,20 +281,15 @@ def terms_in_chunks(
         )
         for i in range(0, max(len(token), 1), chunk_tokens)  # without tokens: one chunk of none
     ]
-    parts, seen = zip(*chunks, strict=True)
-    return TokenTerms(*(torch.cat(field) for field in zip(*parts, strict=True))), list(seen)
+    return type(chunks[0])(*(torch.cat(field) for field in zip(*chunks, strict=True)))
 
 
-def to_rows(flat: TokenTerms, real: Tensor) -> TokenTerms:
-    """Fields of (N,) put where real (b, T) is True, 0 elsewhere: fields of (b, T)."""
-    return TokenTerms(*(x.new_zeros(real.shape).masked_scatter(real, x) for x in flat))
+def to_rows(flat: NamedTuple, real: Tensor) -> NamedTuple:
+    """Fields of (N, ...) put where real (b, T) is True, 0 elsewhere: fields of (b, T, ...)."""
 
+    def placed(field: Tensor) -> Tensor:
+        rows = field.new_zeros(*real.shape, *field.shape[1:])  # (b, T, ...)
+        where = real.view(*real.shape, *[1] * (field.dim() - 1)).expand_as(rows)
+        return rows.masked_scatter(where, field)
 
-def unflatten(parts: tuple[Tensor | None, ...], real: Tensor) -> Tensor | None:
-    """Chunks of (n, C) back to (b, T, C), 0 on padding; real (b, T) is True at the N tokens."""
-    if parts[0] is None:
-        return None
-    flat = torch.cat(parts)  # (N, C)
-    placed = flat.new_zeros(*real.shape, flat.shape[1])  # (b, T, C)
-    placed[real] = flat
-    return placed
+    return type(flat)(*map(placed, flat))

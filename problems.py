@@ -55,6 +55,7 @@ def render_prompt(template: str, problem: Problem) -> str:
         )
     return text.replace("{problem}", problem.problem)
 
+
 def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
     """`count` bundled puzzles of a split, as `worlds.puzzles.puzzles` draws them."""
     return [Problem(*row) for row in bundled.puzzles(split, count, seed)]
@@ -75,13 +76,15 @@ def load_problems(
         except ValueError as error:
             raise ValueError(f"{error} ({flag})") from error
     if data in public_sets.PUBLIC_SETS:
-        rows = public_sets.read_public(data, "train" if split == "train" else "test", flag, data_dir)
+        rows = public_sets.read_public(
+            data, "train" if split == "train" else "test", flag, data_dir
+        )
     elif Path(data).suffix or Path(data).exists():
         rows = files.read_jsonl(Path(data), flag)
     else:
         raise ValueError(
-            f"{data!r} is neither puzzles, nor a set known here ({', '.join(public_sets.PUBLIC_SETS)}), nor a "
-            f"JSONL file ({flag})"
+            f"{data!r} is neither puzzles, nor a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
+            f"nor a JSONL file ({flag})"
         )
     random.Random(seed).shuffle(rows)
     return [Problem(*row) for row in rows[:count]]

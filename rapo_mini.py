@@ -2,48 +2,91 @@
 
     python rapo_mini.py --steps 200
 
-The loop repeats the two verbs of `step.py`, `rollout` and `learn`. On the way it writes metrics.jsonl
-and a state from which a killed run goes on (--resume); at the end an adapter in PEFT's format,
-summary.json, a table of pass@k and curves.png.
+The loop is `train`, below. What a textbook's loop has and this one leaves out:
+
+* a value model: a completion's baseline is the mean reward of its group;
+* a reward model: the verifier checks the answer;
+* a second model for the reference: it is the same weights with the adapter off (`policy.py`);
+* a pass over the completions for log pi_old: the sampler notes it while it draws (`sampler.py`);
+* many epochs over one rollout: one update each, unless --updates says more.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
-import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from machine import plan
-from machine.limit import OutOfPieces
-from pass_at_k import compare_with_base, draw_report
+from machine.limit import OutOfPieces, Pieces, pieces_of
+from pass_at_k import compare_with_base
 from policy import load_policy
 from problems import Problem, load_problems, problems_that_fit, render_prompt, training_problems
-from settings import (
-    Settings,
-    command,
-    cut_metrics,
-    learning_rate,
-    resolve,
-    resumed,
-    save_config,
-    traced_steps,
-    whole,
-)
+from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
-from watch.health import diagnose
+from watch.command_line import command, resumed
+from watch.figures import draw_run
+from watch.progress import Progress
+from watch.recorder import Recorder
+from watch.run_folder import (
+    cut_metrics,
+    read_metrics,
+    save_adapter,
+    save_config,
+    whole,
+    write_whole,
+)
 from watch.tracer import Trace
 
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
+SAVE_SECONDS = 20  # a state is saved when the last one is older than this
+
+
+class Ending(Enum):
+    """How training ended."""
+
+    DONE = "all steps are done"
+    STOPPED = "stopped by Ctrl-C"
+    GAVE_UP = f"{GIVE_UP_AFTER} steps in a row had no finite gradient: try a lower --lr"
+
+
+def train(run: Run) -> Ending:
+    """Steps until the settings' number is reached. Ctrl-C: the step under way is finished and saved."""
+    with Progress(run.settings, run.out, run.step) as progress:
+        while run.step < run.settings.steps:
+            metrics, rolled = train_step(run)
+            progress.add(metrics, rolled)  # the line of metrics.jsonl, and the screen
+            gave_up = progress.skipped_in_a_row() >= GIVE_UP_AFTER
+            if gave_up or progress.stopped or run.save_is_due():
+                run.save()
+            if gave_up or progress.stopped:
+                return Ending.GAVE_UP if gave_up else Ending.STOPPED
+    return Ending.DONE
+
+
+def train_step(run: Run) -> tuple[dict, Rollout]:
+    """One step, problems -> rollout -> learn: its line for metrics.jsonl, and what was sampled."""
+    settings, step = run.settings, run.step
+    problems = run.problems_of(step)
+    rate = run.set_learning_rate(step)
+    rolled = rollout(run.policy, problems, settings, step, run.pieces)
+    recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
+    learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
+    metrics = {"step": step, "lr": rate, **learned.metrics}
+    if recorder:
+        run.trace.add_step(recorder.records, metrics)
+    run.count(metrics, learned.pieces)
+    return metrics, rolled
+
+
+# ---------------------------------------------------------------- the run
 
 
 class Run:
@@ -58,40 +101,39 @@ class Run:
         if settings.eval_problems:
             self.eval_problems = load_problems(
                 settings.eval_data,
-                settings.eval_split,
+                "test",
                 settings.eval_problems,
                 settings.seed,
                 "--eval-data, --eval-problems",
                 settings.data_dir,
             )
+        prompts = [render_prompt(settings.prompt_template, p) for p in self.problems]
         self.policy = load_policy(
             settings.model,
             quant=settings.quant,
             lora_r=settings.lora_r,
-            lora_alpha=settings.lora_alpha,
             adapter=settings.adapter,
             seed=settings.seed,
             checkpoint_layers=settings.checkpoint_layers,
         )
-        self.check_lengths()
+        self.check_lengths(prompts)
         self.optimizer = make_optimizer(self.policy, settings)
-        self.step, self.seconds = 0, Counter()
-        self.trace_at = traced_steps(settings) if settings.trace else set()
+        self.pieces = pieces_of(settings)
+        self.step, self.seconds, self.saved_at = 0, Counter(), time.monotonic()
+        self.traced = traced_steps(settings) if settings.trace else set()
         self.trace = Trace(Path(settings.trace)) if settings.trace else None
 
-    def prompt_tokens(self, problem: Problem) -> int:
-        prompt = render_prompt(self.settings.prompt_template, problem)
-        return len(self.policy.tokenizer.encode(prompt))
-
-    def check_lengths(self) -> None:
+    def check_lengths(self, prompts: list[str]) -> None:
         """Leave out training problems with long prompts, as `problems_that_fit` says and raises."""
+        settings, encode = self.settings, self.policy.tokenizer.encode
+        held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
         self.problems = problems_that_fit(
             self.problems,
-            [self.prompt_tokens(p) for p in self.problems],
-            max_prompt_tokens=self.settings.max_prompt_tokens,
-            max_new_tokens=self.settings.max_new_tokens,
+            [len(encode(prompt)) for prompt in prompts],
+            max_prompt_tokens=settings.max_prompt_tokens,
+            max_new_tokens=settings.max_new_tokens,
             context=self.policy.model.config.max_position_embeddings,
-            also=max(map(self.prompt_tokens, self.eval_problems), default=0),
+            also=max((len(encode(prompt)) for prompt in held_out), default=0),
         )
 
     def problems_of(self, step: int) -> list[Problem]:
@@ -103,26 +145,21 @@ class Run:
             random.Random(f"{self.settings.seed}-{epoch}").shuffle(order)
         return [self.problems[orders[place // size][place % size]] for place in places]
 
-    def train_step(self) -> dict:
-        """One rollout and what is learned from it; the line for metrics.jsonl."""
-        rate = learning_rate(self.settings, self.step)
+    def set_learning_rate(self, step: int) -> float:
+        rate = learning_rate(self.settings, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        rolled = rollout(self.policy, self.problems_of(self.step), self.settings, self.step)
-        records = [] if self.step in self.trace_at else None
-        learned = learn(self.policy, self.optimizer, rolled, self.settings, records)
-        metrics = {"step": self.step, "lr": rate, **learned}
-        if records:
-            records[-1]["metrics"] = metrics  # of a step with several updates: the last one's
-            for record in records:
-                self.trace.add({"step": self.step, **record})
-        sizes = {name: metrics[name] for name in ("sample_rows", "micro_batch", "chunk_tokens")}
-        self.settings = replace(self.settings, **sizes)  # what memory allowed, from now on
-        for part in ("sample", "verify", "learn"):
-            self.seconds[part] += metrics[f"seconds_{part}"]
-        self.step += 1
-        self.last = rolled
-        return metrics
+        return rate
+
+    def count(self, metrics: dict, pieces: Pieces) -> None:
+        """A step is done: the next one is cut as memory allowed this one."""
+        self.step, self.pieces = self.step + 1, pieces
+        for verb in ("sample", "verify", "learn"):
+            self.seconds[verb] += metrics[f"seconds_{verb}"]
+
+    def save_is_due(self) -> bool:
+        """After the last step, and when the last saved state is older than SAVE_SECONDS."""
+        return self.step == self.settings.steps or time.monotonic() - self.saved_at > SAVE_SECONDS
 
     def save(self) -> None:
         """Write the state from which --resume goes on; a kill at any moment leaves a whole one."""
@@ -134,8 +171,9 @@ class Run:
             "step": self.step,
             "seconds": dict(self.seconds),
         }
-        with whole(self.out / "state.pt") as part:
-            torch.save(state, part)
+        with whole(self.out / "state.pt") as unfinished:
+            torch.save(state, unfinished)
+        self.saved_at = time.monotonic()
 
     def restore(self) -> None:
         """Go back to the last saved state; metrics.jsonl is cut to what that state has seen."""
@@ -151,123 +189,36 @@ class Run:
         if self.trace:
             self.trace.go_on(self.step)
 
-    def save_adapter(self) -> None:
-        """The adapter in PEFT's own format, in out/adapter."""
-        part, final = self.out / "adapter.part", self.out / "adapter"
-        shutil.rmtree(part, ignore_errors=True)
-        self.policy.model.save_pretrained(part)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(part, final)
 
-
-def train(run: Run) -> str:
-    """Steps until the settings' number is reached; returns why it stopped, "" when it is done.
-
-    Ctrl-C lets the current step finish, saves, and returns; a second Ctrl-C stops at once.
-    """
-    settings, skipped, asked, told = run.settings, 0, [], set()
-    before = signal.signal(signal.SIGINT, lambda *_: stop_after_this_step(asked))
-    history = read_metrics(run.out)
-    log = (run.out / "metrics.jsonl").open("a")
-    bar = tqdm(total=settings.steps, initial=run.step, desc=settings.arm, unit="step")
-    try:
-        while run.step < settings.steps:
-            metrics = run.train_step()
-            log.write(json.dumps(metrics) + "\n")
-            log.flush()
-            history.append(metrics)
-            for name, sentence in diagnose(history, settings.arm).items():
-                if name not in told:  # once a run
-                    bar.write(f"step {run.step - 1}: {sentence}")
-                    told.add(name)
-            bar.update()
-            bar.set_postfix_str(
-                f"reward {metrics['reward']:.3f}, H {metrics['entropy']:.3f}, "
-                f"KL {metrics['kl']:.3f}, {metrics['tokens_per_second']:.0f} tok/s"
-            )
-            if settings.show_every and run.step % settings.show_every == 1:
-                bar.write(show(run.last, run.step - 1))
-            skipped = skipped + 1 if metrics["skipped"] else 0
-            if skipped:
-                bar.write(
-                    f"step {run.step - 1}: loss {metrics['loss']}, gradient norm "
-                    f"{metrics['grad_norm']}: not finite, so this step changed nothing"
-                )
-            if skipped == GIVE_UP_AFTER:
-                run.save()
-                return f"{skipped} steps in a row had no finite gradient: try a lower --lr"
-            if run.step % settings.save_every == 0 or run.step == settings.steps or asked:
-                run.save()
-            if asked:
-                return f"stopped at step {run.step} by Ctrl-C"
-    finally:
-        signal.signal(signal.SIGINT, before)
-        bar.close()
-        log.close()
-    return ""
-
-
-def read_metrics(out: Path) -> list[dict]:
-    """The lines of metrics.jsonl so far, oldest first."""
-    log = out / "metrics.jsonl"
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
-def stop_after_this_step(asked: list) -> None:
-    """What Ctrl-C does while training: note it the first time, interrupt the second."""
-    if asked:
-        raise KeyboardInterrupt
-    asked.append(True)
-    tqdm.write("Ctrl-C: finishing this step, then saving and reporting (again: stop at once)")
-
-
-def show(rolled: Rollout, step: int, count: int = 4) -> str:
-    """A few sampled completions with their verdicts, the right ones first."""
-    order = sorted(range(len(rolled.texts)), key=lambda i: -rolled.verdicts[i].reward)
-    picked = order[: count // 2] + order[-(count - count // 2) :]
-    lines = [f"step {step}, {count} of {len(order)} completions:"]
-    for i in picked:
-        problem = rolled.problems[i // (len(order) // len(rolled.problems))]
-        text = " ".join(rolled.texts[i].split())
-        shown = text if len(text) <= 160 else text[:70] + " ... " + text[-85:]
-        lines.append(f"  {rolled.verdicts[i].reason:>11} | gold {problem.answer} | {shown}")
-    return "\n".join(lines)
+# ---------------------------------------------------------------- before and after
 
 
 def report(run: Run) -> None:
     """Measure base and trained pass@k, print the table, write summary.json and curves.png."""
     settings = run.settings
-    run.save_adapter()
+    save_adapter(run.policy.model, run.out)
     metrics, comparison, began = read_metrics(run.out), None, time.perf_counter()
     if run.eval_problems:
         comparison = compare_with_base(
-            run.policy,
-            run.eval_problems,
-            samples=settings.eval_samples,
-            template=settings.prompt_template,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            seed=settings.seed,
-            sample_rows=settings.sample_rows if torch.cuda.is_available() else 0,
-            fixed=settings.fixed_decode,
+            run.policy, run.eval_problems, settings, samples=settings.eval_samples
         )
         print(comparison.table())
+    evaluation = comparison and comparison.as_json()
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     summary = {
         "settings": asdict(settings),
         "steps_done": run.step,
-        "seconds": {part: round(s, 1) for part, s in seconds.items()},
+        "seconds": {verb: round(s, 1) for verb, s in seconds.items()},
         "last_step": metrics[-1] if metrics else None,
-        "evaluation": comparison and comparison.as_json(),
+        "evaluation": evaluation,
     }
-    with whole(run.out / "summary.json") as part:
-        part.write_text(json.dumps(summary, indent=1) + "\n")
-    draw_report(metrics, comparison, settings.arm, run.out / "curves.png")
-    spent = ", ".join(f"{part} {s:.0f} s" for part, s in seconds.items())
+    write_whole(run.out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
+    spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
         folder = run.trace.folder
-        print(f"trace: open {folder / 'trace.html'} in a browser, or python watch/tracer.py {folder}")
+        print(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
 
 
 def start(given: Settings) -> Run | None:
@@ -281,11 +232,11 @@ def start(given: Settings) -> Run | None:
     else:
         settings, sentence = resolve(given)
     print(sentence)
-    if given.dry_run or torch.cuda.is_available():
+    if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))
         plan.check_fits(settings, card)
-    if given.dry_run:
+    if settings.dry_run:
         return None
     print(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
@@ -318,16 +269,18 @@ def main(given: Settings) -> int:
     if run is None:
         return 0
     try:
-        reason = train(run)
+        ending = train(run)
     except OutOfPieces as error:
         run.save()
-        run.save_adapter()
+        save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    if reason:
-        print(f"{reason}; go on with: python rapo_mini.py --resume {run.out}")
+    if ending is not Ending.DONE:
+        print(
+            f"step {run.step}: {ending.value}; go on with: python rapo_mini.py --resume {run.out}"
+        )
     report(run)
-    return 1 if reason.endswith("--lr") else 0
+    return 1 if ending is Ending.GAVE_UP else 0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from machine.fixed_decode import FixedDecoder
+from machine.limit import sample_less, within_memory
 
 
 class Completions(NamedTuple):
@@ -76,41 +77,62 @@ def sample(
         raise ValueError(f"temperature {temperature} must be above 0 (--temperature)")
     if not bool(prompt_mask[:, -1].all()):
         raise ValueError("prompts must be padded on the left: a prompt ends in padding")
-    device, rows = prompt_ids.device, len(prompt_ids) * group_size  # rows: B
-    noise = torch.rand(max_new_tokens, rows, generator=generator).to(device)  # (T, B)
-    done = Completions(
-        torch.full((rows, max_new_tokens), pad_id, device=device),  # (B, T)
-        torch.zeros((rows, max_new_tokens), dtype=torch.long, device=device),  # (B, T)
-        torch.zeros((rows, max_new_tokens), device=device),  # (B, T)
-        torch.zeros(rows, dtype=torch.bool, device=device),  # (B,)
+    device, batch = prompt_ids.device, len(prompt_ids) * group_size  # batch: B
+    noise = torch.rand(max_new_tokens, batch, generator=generator).to(device)  # (T, B)
+    out = Completions(
+        torch.full((batch, max_new_tokens), pad_id, device=device),  # (B, T)
+        torch.zeros((batch, max_new_tokens), dtype=torch.long, device=device),  # (B, T)
+        torch.zeros((batch, max_new_tokens), device=device),  # (B, T)
+        torch.zeros(batch, dtype=torch.bool, device=device),  # (B,)
     )
     ends = torch.tensor(end_ids, device=device)
-    for part in torch.arange(rows, device=device).split(rows_at_once or rows):  # (b,)
-        prompts, copies = torch.unique_consecutive(part // group_size, return_counts=True)
+    for rows in torch.arange(batch, device=device).split(rows_at_once or batch):  # (b,)
+        prompts, copies = torch.unique_consecutive(rows // group_size, return_counts=True)
         decoder = (FixedDecoder if fixed else GrowingDecoder)(
             model, prompt_ids[prompts], prompt_mask[prompts], copies, max_new_tokens
         )
-        sample_rows(decoder, part, noise, temperature, ends, done)
-    longest = int(done.mask.sum(dim=1).max())
-    return Completions(*(x[:, :longest] for x in done[:3]), done.ended)
+        sample_to_their_ends(decoder, rows, noise, temperature, ends, out)
+    longest = int(out.mask.sum(dim=1).max())
+    return Completions(*(x[:, :longest] for x in out[:3]), out.ended)
 
 
-def sample_rows(
+def sample_within_memory(
+    model: Callable,
+    prompt_ids: Tensor,
+    prompt_mask: Tensor,
+    *,
+    generator: torch.Generator,
+    rows_at_once: int,
+    **options,
+) -> tuple[Completions, int]:
+    """`sample` in as many rows at a time as fit, and how many did."""
+    state = generator.get_state()
+
+    def attempt(rows: int) -> Completions:
+        generator.set_state(state)  # the same noise in each attempt
+        return sample(
+            model, prompt_ids, prompt_mask, generator=generator, rows_at_once=rows, **options
+        )
+
+    return within_memory(attempt, rows_at_once, sample_less)
+
+
+def sample_to_their_ends(
     decoder: GrowingDecoder | FixedDecoder,
     running: Tensor,
     noise: Tensor,
     temperature: float,
     ends: Tensor,
-    done: Completions,
+    out: Completions,
 ) -> None:
-    """Sample the rows `running` (b,) to their ends, and write them into `done`. noise (T, B)."""
+    """Sample the rows `running` (b,) to their ends, and write them into `out`. noise (T, B)."""
     logits = decoder.logits  # (b, V) after the prompts
     for t in range(len(noise)):
         token, token_logp = draw(logits, noise[t, running], temperature)  # (b,), (b,)
-        done.tokens[running, t], done.logp[running, t] = token, token_logp
-        done.mask[running, t] = 1
+        out.tokens[running, t], out.logp[running, t] = token, token_logp
+        out.mask[running, t] = 1
         going_on = ~torch.isin(token, ends)  # (b,)
-        done.ended[running[~going_on]] = True
+        out.ended[running[~going_on]] = True
         if t + 1 == len(noise) or not bool(going_on.any()):
             return
         if not bool(going_on.all()):

@@ -1,59 +1,41 @@
-"""Every choice of a run: one frozen dataclass, its defaults by model and arm, its checks.
+"""Every choice of a run: one frozen dataclass in groups, its defaults by model and arm, its checks.
 
-The command line, config.json, the README's table and the notebooks all come from `Settings`.
+The groups are the base classes of `Settings`: `First` is what a learner needs, the others are what the
+machine, the evaluation and the details of the objective need. `--help` and the README print them in this
+order; config.json holds them all.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-import tyro
 
-from objective import kl_form
-from policy import choose_model, is_bundled
-from problems import Problem, render_prompt
+from objective import ARMS, kl_form
+
+BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
+GPU_BASE = "Qwen/Qwen2.5-3B"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Train a language model with RAPO (or GRPO, reverse-kl, no-kl) and compare it with its base.
-
-    Values left at None are chosen from the model and the arm, and written to config.json.
-    """
+class First:
+    """what to learn first"""
 
     steps: int = 200
     """Training steps; each samples, verifies and updates once."""
     model: str = "auto"
     """Folder or Hugging Face id. auto: Qwen/Qwen2.5-3B with a CUDA GPU, else the bundled base."""
-    quant: Literal["auto", "nf4", "none"] = "auto"
-    """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
-    adapter: str | None = None
-    """Start from this LoRA adapter instead of a new one."""
     arm: Literal["rapo", "grpo", "reverse-kl", "no-kl"] = "rapo"
     """rapo: reweighted forward KL; grpo: k3 to the reference; reverse-kl: exact; no-kl: neither."""
-    kl_form: Literal["auto", "exact", "sampled"] = "auto"
-    """KL over the whole vocabulary or at the sampled token. auto: exact; for grpo sampled."""
     alpha: float | None = None
     """Weight of the KL. None: the arm's own, see the README."""
     beta: float | None = None
     """Weight of the entropy (nats). None: the arm's own."""
     phi_min: float | None = None
     """Power of the reference where the reward is 0 (rapo): 1 keeps it as it is, 0 makes it uniform."""
-    phi_from: Literal["completion", "group"] = "completion"
-    """phi follows each completion's reward, or its group's mean reward."""
-    clip_eps: float = 0.2
-    """The ratio rho is clipped to 1 -/+ this."""
-    updates: int = 1
-    """Gradient updates on each rollout (GRPO's mu)."""
     prompts: int = 8
     """Prompts per step (P)."""
     group_size: int = 16
@@ -64,71 +46,112 @@ class Settings:
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     lr: float | None = None
     """AdamW's, reached in 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
+    data: str = "auto"
+    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
+    seed: int = 0
+    """Of the adapter, the data order and the sampling."""
+    out: str | None = None
+    """Folder of the run. None: runs/<time>-<arm>."""
+    resume: str | None = None
+    """Go on with the run in this folder; only --steps may be changed."""
+    trace: str | None = None
+    """Record some steps number by number and write trace.json and trace.html into this folder."""
+
+
+@dataclass(frozen=True)
+class Details:
+    """details of the objective and the update"""
+
+    kl_form: Literal["auto", "exact", "sampled"] = "auto"
+    """KL over the whole vocabulary or at the sampled token. auto: exact; for grpo sampled."""
+    phi_from: Literal["completion", "group"] = "completion"
+    """phi follows each completion's reward, or its group's mean reward."""
+    clip_eps: float = 0.2
+    """The ratio rho is clipped to 1 -/+ this."""
+    updates: int = 1
+    """Gradient updates on each rollout (GRPO's mu)."""
     lr_decay_steps: int = 0
     """At step t the rate is lr / (1 + t / this); 0: constant."""
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
     lora_r: int = 16
-    """Rank of LoRA, on all linear layers."""
-    lora_alpha: int = 32
-    """LoRA's scale is lora_alpha / lora_r."""
+    """Rank of LoRA, on all linear layers; its scale is 2."""
+    adapter: str | None = None
+    """Start from this LoRA adapter instead of a new one."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """data and prompts"""
+
+    data_dir: str | None = None
+    """Folder with copies of public sets, one folder a set, for a machine without network."""
+    max_prompt_tokens: int | None = None
+    """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
+    prompt_template: str | None = None
+    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """evaluation"""
+
+    eval_data: str | None = None
+    """Problems for pass@k: as --data, or math500, aime24, aime25. None: as --data, held-out ones."""
+    eval_problems: int | None = None
+    """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
+    eval_samples: int | None = None
+    """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """memory and machine"""
+
+    quant: Literal["auto", "nf4", "none"] = "auto"
+    """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     sample_rows: int | None = None
     """Completions sampled at a time; changes memory only. 0: all. None: 0 on the CPU, 32 on a GPU."""
-    fixed_decode: bool | None = None
-    """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
-    optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
-    """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
     micro_batch: int | None = None
     """Completions learned from at a time; changes memory only. None: 32 on the CPU, 4 on a GPU."""
     chunk_tokens: int | None = None
     """Tokens whose logits exist at once; changes memory only. None: 1024 on the bundled base, else 64."""
     checkpoint_layers: bool | None = None
     """Keep only each layer's input while learning; costs a second forward pass. None: on a GPU."""
-    data: str = "auto"
-    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
-    data_dir: str | None = None
-    """Folder with copies of public sets, one folder a set, for a machine without network."""
-    eval_data: str | None = None
-    """Problems for pass@k: as --data, or math500, aime24, aime25. None: as --data, held-out ones."""
-    max_prompt_tokens: int | None = None
-    """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
-    eval_split: Literal["test", "validation", "easy", "hard"] = "test"
-    """Which bundled puzzles: easy and hard are the test puzzles of common and of rarer rules."""
-    eval_problems: int | None = None
-    """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
-    eval_samples: int | None = None
-    """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
-    prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
-    seed: int = 0
-    """Of the adapter, the data order and the sampling."""
+    fixed_decode: bool | None = None
+    """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
+    optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
+    """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
     threads: int = 0
     """CPU threads; 0: PyTorch's choice."""
-    show_every: int = 50
-    """Show some sampled completions every so many steps; 0: never."""
-    save_every: int = 20
-    """Save the state for --resume every so many steps."""
-    trace: str | None = None
-    """Record some steps number by number and write trace.json and trace.html into this folder."""
-    trace_at: str = "first,middle,last"
-    """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
-    out: str | None = None
-    """Folder of the run. None: runs/<time>-<arm>."""
     dry_run: bool = False
     """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
     gpu_memory: float | None = None
-    """With --dry-run: plan for a card of this many GiB. None: this machine's card, or 8 without one."""
-    resume: str | None = None
-    """Go on with the run in this folder; only --steps may be changed."""
+    """A dry run for a card of this many GiB. None: this machine's card, or 8 without one."""
 
 
-# KL weight, entropy weight and phi_min of each arm on the bundled base: see docs/results.md.
-ARM_DEFAULTS = {
-    "rapo": {"alpha": 0.2, "beta": 0.0, "phi_min": 0.7},
-    "grpo": {"alpha": 0.3, "beta": 0.0, "phi_min": 1.0},
-    "reverse-kl": {"alpha": 0.3, "beta": 0.0, "phi_min": 1.0},
-    "no-kl": {"alpha": 0.0, "beta": 0.0, "phi_min": 1.0},
-}
+@dataclass(frozen=True)
+class Showing:
+    """what is shown"""
+
+    show_every: int = 50
+    """Show some sampled completions every so many steps; 0: never."""
+    trace_at: str = "first,middle,last"
+    """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
+
+
+GROUPS = (First, Details, Data, Evaluating, Machine, Showing)
+
+
+@dataclass(frozen=True)
+class Settings(
+    Showing, Machine, Evaluating, Data, Details, First
+):  # fields come from the last base on
+    """Train a language model with RAPO (or GRPO, reverse-kl, no-kl) and compare it with its base.
+
+    Values left at None are chosen from the model and the arm, and written to config.json.
+    """
+
+
+# ---------------------------------------------------------------- None and "auto" decided
 
 
 def resolve(settings: Settings) -> tuple[Settings, str]:
@@ -136,24 +159,40 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
 
     Raises ValueError, naming the value and the flag, for settings that make no sense.
     """
-    if settings.dry_run and settings.gpu_memory is None and not torch.cuda.is_available():
+    if settings.gpu_memory is not None:
+        settings = replace(settings, dry_run=True)
+    elif settings.dry_run and not torch.cuda.is_available():
         settings = replace(settings, gpu_memory=8.0)
     model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
     bundled = is_bundled(model)
     gpu = settings.gpu_memory is not None or torch.cuda.is_available()
+    large = gpu and not bundled
     form = kl_form(settings.arm, settings.kl_form)
+    arm = ARMS[settings.arm]
     data = settings.data
     if data == "auto":
         data = "puzzles" if bundled else "simplerl-8k"
+    optimizer = settings.optimizer
+    if optimizer == "auto":
+        optimizer = "adamw8bit" if large else "adamw"
+    decided = {
+        "model": model,
+        "quant": quant,
+        "kl_form": form,
+        "data": data,
+        "optimizer": optimizer,
+    }
     chosen = {
-        **ARM_DEFAULTS[settings.arm],
+        "alpha": arm.alpha,
+        "beta": arm.beta,
+        "phi_min": arm.phi_min,
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 1e-3 if bundled else 2e-5,
-        "fixed_decode": gpu and not bundled,
-        "sample_rows": 32 if gpu and not bundled else 0,
+        "fixed_decode": large,
+        "sample_rows": 32 if large else 0,
         "micro_batch": 4 if gpu else 32,
         "chunk_tokens": 1024 if bundled else 64,
-        "checkpoint_layers": gpu and not bundled,
+        "checkpoint_layers": large,
         "eval_data": data,
         "max_prompt_tokens": 0 if bundled else 512,
         "eval_problems": 192 if bundled else 50,
@@ -162,43 +201,65 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "out": f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.arm}",
     }
     left_open = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
-    optimizer = settings.optimizer
-    if optimizer == "auto":
-        optimizer = "adamw8bit" if gpu and not bundled else "adamw"
-    decided = {
-        "model": model,
-        "quant": quant,
-        "kl_form": form,
-        "data": data,
-        "optimizer": optimizer,
-    }
     settings = replace(settings, **decided, **left_open)
     check(settings)
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
 
 
+def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[str, str, str]:
+    """What `--model auto` and `--quant auto` mean on this machine: (model, quant, why).
+
+    With a CUDA GPU: Qwen2.5-3B in NF4. Without: the bundled base, unquantised. planned: GiB of a GPU
+    that is not here, for `--gpu-memory`.
+    """
+    gpu = planned is not None or torch.cuda.is_available()
+    if model == "auto":
+        why = "no CUDA GPU is here"
+        if planned is not None:
+            why = f"planning for a CUDA GPU of {planned:g} GiB"
+        elif gpu:
+            why = f"a CUDA GPU is here ({torch.cuda.get_device_name()})"
+        model = GPU_BASE if gpu else str(BUNDLED_BASE)
+    else:
+        why = "asked for by --model"
+    if quant == "auto":
+        quant = "nf4" if gpu and not is_bundled(model) else "none"
+    return model, quant, why
+
+
+def is_bundled(model: str) -> bool:
+    return Path(model).resolve() == BUNDLED_BASE
+
+
+# ---------------------------------------------------------------- checks
+
+
 def check(settings: Settings) -> None:
     """Raise ValueError for the first setting that is out of its range."""
     at_least = {"steps": 1, "updates": 1, "prompts": 1, "max_new_tokens": 1, "lora_r": 1}
-    at_least |= {"group_size": 2, "micro_batch": 1, "chunk_tokens": 1, "save_every": 1, "alpha": 0}
-    at_least |= {"beta": 0, "eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
+    at_least |= {"group_size": 2, "micro_batch": 1, "chunk_tokens": 1, "alpha": 0, "beta": 0}
+    at_least |= {"eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
     at_least |= {"max_prompt_tokens": 0, "sample_rows": 0, "lr_decay_steps": 0}
     for name, least in at_least.items():
         if not getattr(settings, name) >= least:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")
-    for name in ("temperature", "lr", "clip_eps", "max_grad_norm"):
+    for name in ("temperature", "lr", "clip_eps"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
     if not 0 <= settings.phi_min <= 1:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
-    if settings.arm != "rapo" and settings.phi_min != 1:
+    if settings.phi_min != 1 and not ARMS[settings.arm].reweighted:
         raise ValueError(f"--phi-min {settings.phi_min} has a meaning for --arm rapo only")
-    if settings.gpu_memory is not None and not (settings.dry_run and settings.gpu_memory > 0):
-        raise ValueError(f"--gpu-memory {settings.gpu_memory} must be above 0, and needs --dry-run")
-    if settings.arm == "no-kl" and settings.alpha:
+    if settings.gpu_memory is not None and not settings.gpu_memory > 0:
+        raise ValueError(f"--gpu-memory {settings.gpu_memory} must be above 0")
+    if settings.alpha and settings.kl_form == "none":
         raise ValueError(f"--alpha {settings.alpha} has no meaning for --arm no-kl: it has no KL")
-    render_prompt(settings.prompt_template, Problem("", ""))
+    check_trace(settings)
+
+
+def check_trace(settings: Settings) -> None:
+    """Raise ValueError if the steps to be traced are not steps of the run, or have no folder."""
     traced = traced_steps(settings)
     if not settings.trace and settings.trace_at != Settings.trace_at:
         raise ValueError(
@@ -211,11 +272,19 @@ def check(settings: Settings) -> None:
         )
 
 
+def flag(name: str) -> str:
+    """The command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+# ---------------------------------------------------------------- what follows from the settings
+
+
 def learning_rate(settings: Settings, step: int) -> float:
     """The rate at a step, counted from 0: 10 steps of warm-up, then lr / (1 + step / lr_decay_steps).
 
     A step's gradient comes from a few prompts, and its noise averages out only if steps shrink. The
-    schedule knows nothing of --steps, so that N and N steps are 2N [ours].
+    schedule does not know --steps, so that a run of N steps resumed for N more is a run of 2N [ours].
 
     >>> [learning_rate(Settings(lr=0.1, lr_decay_steps=50), step) for step in (50, 150, 450)]
     [0.05, 0.025, 0.01]
@@ -239,85 +308,3 @@ def traced_steps(settings: Settings) -> set[int]:
                 "number of a step; give a list such as 0,50,199"
             )
     return {words[place] if place in words else int(place) for place in places}
-
-
-def flag(name: str) -> str:
-    """The command-line flag of a setting."""
-    return "--" + name.replace("_", "-")
-
-
-# ---------------------------------------------------------------- what a run writes
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Write a file so that a kill at any moment leaves the old one or the new one, never half of it.
-
-    Yields the path to write to; it takes the place of `path` when the block ends without an error.
-    """
-    part = path.with_name(path.name + ".part")
-    yield part
-    os.replace(part, path)
-
-
-def save_config(settings: Settings, out: Path) -> None:
-    with whole(out / "config.json") as part:
-        part.write_text(json.dumps(asdict(settings), indent=1) + "\n")
-
-
-def cut_metrics(out: Path, steps: int) -> None:
-    """Leave of metrics.jsonl in a run's folder the first `steps` lines: what its saved state has seen."""
-    log = out / "metrics.jsonl"
-    lines = log.read_text().splitlines()[:steps] if log.exists() else []
-    with whole(log) as part:
-        part.write_text("".join(line + "\n" for line in lines))
-
-
-def load_config(out: Path, kind: type[Settings] = Settings) -> Settings:
-    """The settings of the run in a folder. Raises ValueError if there is none of this kind."""
-    path = out / "config.json"
-    try:
-        saved = json.loads(path.read_text())
-        return kind(**saved)
-    except OSError as error:
-        raise ValueError(f"{out} holds no run: {path} could not be read (--resume)") from error
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not the settings of a run: {error} (--resume)") from error
-
-
-def resumed(given: Settings) -> Settings:
-    """The saved settings of the run that given.resume names, with given.steps."""
-    saved = load_config(Path(given.resume), type(given))
-    return replace(saved, steps=given.steps, out=given.resume)
-
-
-def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -> Settings:
-    """The settings, of this kind, that a command line asks for; None: this program's own.
-
-    Beside --resume the only flag that may say something new is --steps: anything else would be another
-    run, so it raises ValueError.
-    """
-    given = tyro.cli(kind, args=arguments, description=kind.__doc__)
-    if given.resume is None:
-        return given
-    saved = replace(load_config(Path(given.resume), kind), resume=given.resume)
-    # Parsed again on top of the saved settings: now a flag that is not given has the saved value.
-    given = tyro.cli(kind, args=arguments, default=saved)
-    for field in fields(kind):
-        ours, theirs = getattr(given, field.name), getattr(saved, field.name)
-        if field.name != "steps" and ours != theirs:
-            raise ValueError(
-                f"{flag(field.name)} {ours} differs from the {theirs} that the run in {given.resume} was "
-                "started with: a resumed run keeps its settings but --steps"
-            )
-    return given
-
-
-def command(program: str, main: Callable[[Settings], int], kind: type[Settings] = Settings) -> int:
-    """Run a program's `main` on its command line; its exit status, or 2 for flags that cannot be."""
-    try:
-        given = parse(kind=kind)
-    except ValueError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
-    return main(given)

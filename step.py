@@ -1,7 +1,7 @@
 """One training step in two verbs, with one record between them.
 
     rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and the verifier's rewards
-    learn(policy, rollout)     ->  metrics      one step up the objective J of `objective.py`
+    learn(policy, rollout)     ->  Learned      one step up the objective J of `objective.py`
 
 Everything here is plumbing between the rooms that do the work: `sampler`, `verifier`, `policy` and
 `objective`. The README explains each metric.
@@ -11,25 +11,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from machine.limit import learn_less, sample_within_memory, within_memory
+from machine.limit import Pieces, learn_less, pieces_of, within_memory
 from objective import (
+    TokenTerms,
     completion_weights,
     effective_sample_size,
     group_advantages,
     phi_of_groups,
     token_shares,
+    token_terms,
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
 from problems import Problem, render_prompt
-from sampler import Completions
+from sampler import Completions, sample_within_memory
 from settings import Settings
 from verifier import Verdict, verify
-from watch.recorder import Recorder
+
+MAX_GRAD_NORM = 1.0  # gradients are scaled down to this norm
 
 # ---------------------------------------------------------------- rollout
 
@@ -45,51 +50,104 @@ class Rollout:
     texts: list[str]  # B
     verdicts: list[Verdict]  # B
     reward: Tensor  # (P, G) float32
+    pieces: Pieces  # into what the step is cut, as memory allowed so far
     seconds: dict[str, float]  # {"sample": ..., "verify": ...}
-    sample_rows: int = 0  # completions sampled at a time, as memory allowed
 
 
-def rollout(policy: Policy, problems: list[Problem], settings: Settings, step: int) -> Rollout:
-    """Sample a group for each problem and have it verified.
+def rollout(
+    policy: Policy,
+    problems: list[Problem],
+    settings: Settings,
+    step: int,
+    pieces: Pieces | None = None,
+) -> Rollout:
+    """Sample a group for each problem and have it verified. pieces: None as the settings say.
 
     All randomness is a function of (settings.seed, step): a resumed run samples what the whole run
     would have sampled.
     """
     began = time.perf_counter()
+    pieces = pieces or pieces_of(settings)
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-    prompts = [render_prompt(settings.prompt_template, p) for p in problems]
-    prompt_ids, prompt_mask = encode_prompts(policy, prompts)  # (P, L)
+    prompt_ids, prompt_mask = prompts_of(policy, problems, settings)  # (P, L)
     with sampling_weights(policy) as model:
-        options = {
-            "group_size": settings.group_size,
-            "max_new_tokens": settings.max_new_tokens,
-            "temperature": settings.temperature,
-            "end_ids": policy.end_ids,
-            "pad_id": policy.pad_id,
-            "fixed": settings.fixed_decode,
-        }
-        rows = settings.sample_rows or len(problems) * settings.group_size
-        completions, rows = sample_within_memory(
-            model, prompt_ids, prompt_mask, generator=generator, rows_at_once=rows, **options
+        completions, rows = sample_groups(
+            policy,
+            model,
+            (prompt_ids, prompt_mask),
+            settings,
+            group_size=settings.group_size,
+            rows_at_once=pieces.sample_rows,
+            generator=generator,
         )
     sampled = time.perf_counter()
     texts = decode(policy, completions.tokens, completions.mask)
     golds = [p.answer for p in problems for _ in range(settings.group_size)]
     verdicts = [verify(text, gold) for text, gold in zip(texts, golds, strict=True)]
     reward = torch.tensor([v.reward for v in verdicts]).view(len(problems), -1)  # (P, G)
-    seconds = {"sample": sampled - began, "verify": time.perf_counter() - sampled}
     return Rollout(
-        problems, prompt_ids, prompt_mask, completions, texts, verdicts, reward, seconds, rows
+        problems,
+        prompt_ids,
+        prompt_mask,
+        completions,
+        texts,
+        verdicts,
+        reward,
+        pieces._replace(sample_rows=rows),
+        seconds={"sample": sampled - began, "verify": time.perf_counter() - sampled},
+    )
+
+
+def prompts_of(
+    policy: Policy, problems: Sequence[Problem], settings: Settings
+) -> tuple[Tensor, Tensor]:
+    """Token ids and mask of the problems' prompts, each (P, L), padded on the left."""
+    return encode_prompts(policy, [render_prompt(settings.prompt_template, p) for p in problems])
+
+
+def sample_groups(
+    policy: Policy,
+    model: nn.Module,
+    prompts: tuple[Tensor, Tensor],
+    settings: Settings,
+    *,
+    group_size: int,
+    rows_at_once: int,
+    generator: torch.Generator,
+) -> tuple[Completions, int]:
+    """`group_size` completions a prompt, and how many were sampled at a time: `sampler.sample`, as set.
+
+    model: the weights to sample from, those of the policy or of its reference; prompts: from
+    `prompts_of`.
+    """
+    return sample_within_memory(
+        model,
+        *prompts,
+        group_size=group_size,
+        rows_at_once=rows_at_once,
+        generator=generator,
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        fixed=settings.fixed_decode,
+        end_ids=policy.end_ids,
+        pad_id=policy.pad_id,
     )
 
 
 # ---------------------------------------------------------------- learn
 
 
+class Learned(NamedTuple):
+    """What a step's gradient updates were."""
+
+    metrics: dict  # the step's line of metrics.jsonl but its number and its rate
+    pieces: Pieces  # into what the step was cut: halved where memory ran out
+
+
 def make_optimizer(policy: Policy, settings: Settings) -> torch.optim.Optimizer:
     """AdamW on the adapter, its state in 32 bits or, through bitsandbytes, in 8."""
     options = {"lr": settings.lr, "weight_decay": 0.0}
-    if settings.optimizer in ("adamw", "auto"):  # "auto" only from the config.json of an older run
+    if settings.optimizer == "adamw":
         return torch.optim.AdamW(policy.trainable(), **options)
     try:
         from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
@@ -107,116 +165,145 @@ def learn(
     optimizer: torch.optim.Optimizer,
     rolled: Rollout,
     settings: Settings,
-    records: list[dict] | None = None,
-) -> dict:
-    """One rollout's gradient updates; the metrics of the step. The README explains each.
+    watch: Callable[[int, dict, Pieces], None] | None = None,
+) -> Learned:
+    """One rollout's gradient updates. A non-finite loss or gradient changes nothing: "skipped" is True.
 
-    A non-finite loss or gradient changes nothing: "skipped" is then True. If a list of records is
-    given, each update adds its own (see `watch/watch/recorder.py`); this changes no number.
+    watch: called before each update with its number, its metrics and its pieces; it may look at the
+    policy and must not change it.
     """
     began = time.perf_counter()
-    reward = rolled.reward.to(policy.device)  # (P, G)
-    advantage = group_advantages(reward).flatten()  # (B,)
-    phi = phi_of_groups(reward, settings.phi_min, settings.phi_from).flatten()  # (B,)
+    pieces, parity = rolled.pieces, {}
 
-    def attempt(settings: Settings) -> tuple[dict, Recorder | None]:
+    def attempt(pieces: Pieces) -> dict:
         optimizer.zero_grad()
-        recorder = None
-        if records is not None:
-            recorder = Recorder(policy, rolled, advantage, phi, settings)
-        return backward(policy, rolled, advantage, phi, settings, recorder), recorder
+        return backward(policy, rolled, settings, pieces)
 
     for update in range(settings.updates):
-        (metrics, recorder), settings = within_memory(attempt, settings, learn_less)
-        norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), settings.max_grad_norm)
-        metrics["grad_norm"] = float(norm)
-        metrics["skipped"] = not bool(
-            torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
-        )
-        if recorder:
-            records.append(recorder.record(update, metrics))
-        if update == 0:  # before any update pi_theta is pi_old: here the two must agree
-            parity = {key: metrics[key] for key in ("parity_mean", "parity_max")}
+        metrics, pieces = within_memory(attempt, pieces, learn_less)
+        norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
+        finite = torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
+        metrics |= {"grad_norm": float(norm), "skipped": not bool(finite)}
+        if watch:
+            watch(update, metrics, pieces)
+        # Before any update pi_theta is pi_old: there sampler and trainer must agree.
+        parity = parity or {key: metrics[key] for key in ("parity_mean", "parity_max")}
         if metrics["skipped"]:
             break
         optimizer.step()
-    seconds = {f"seconds_{part}": s for part, s in rolled.seconds.items()}
-    seconds["seconds_learn"] = time.perf_counter() - began
-    used = {"sample_rows": rolled.sample_rows}
-    used |= {"micro_batch": settings.micro_batch, "chunk_tokens": settings.chunk_tokens}
     tokens = int(rolled.completions.mask.sum())
+    seconds = {f"seconds_{name}": s for name, s in rolled.seconds.items()}
+    seconds["seconds_learn"] = time.perf_counter() - began
     speed = {"tokens": tokens, "tokens_per_second": tokens / sum(seconds.values())}
-    return {**rollout_metrics(rolled), **metrics, **parity, **used, **speed, **seconds}
+    metrics = rollout_metrics(rolled) | metrics | parity | pieces._asdict() | speed | seconds
+    return Learned(metrics, pieces)
 
 
-def backward(
-    policy: Policy,
-    rolled: Rollout,
-    advantage: Tensor,
-    phi: Tensor,
-    settings: Settings,
-    recorder: Recorder | None = None,
-) -> dict:
-    """Accumulate the gradient of the step's loss, micro-batch by micro-batch; sums over the step.
+def backward(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> dict:
+    """Accumulate the gradient of the step's loss -J, micro-batch by micro-batch; sums over the step.
 
-    Rows are taken in order of length, so that a micro-batch holds little padding. Every sum is
-    weighted by the whole step's numbers: the cut changes nothing but the memory.
+    Every sum is weighted by the whole step's numbers: the cut changes nothing but the memory.
     """
-    done = rolled.completions
-    scale = loss_scale(policy, done.mask)
-    rows = torch.argsort(done.mask.sum(dim=1), stable=True)  # (B,)
+    scale = loss_scale(policy, rolled.completions.mask)
     sums: Counter = Counter()
-    log_u, masks, gaps = [], [], []
-    for part in rows.split(settings.micro_batch):  # (b,)
-        longest = int(done.mask[part].sum(dim=1).max())
-        tokens, mask, logp_old = (x[part, :longest] for x in done[:3])  # (b, T)
-        prompt = part // settings.group_size  # (b,) the prompt of each row
-        glimpses = [] if recorder and recorder.wants(part) else None
-        terms = score(
-            policy,
-            rolled.prompt_ids[prompt],
-            rolled.prompt_mask[prompt],
-            tokens,
-            mask,
-            phi[part],
-            arm=settings.arm,
-            form=settings.kl_form,
-            temperature=settings.temperature,
-            chunk_tokens=settings.chunk_tokens,
-            glimpses=glimpses,
-        )
-        shares, clipped = token_shares(
-            terms,
-            logp_old,
-            advantage[part],
-            mask,
-            alpha=settings.alpha,
-            beta=settings.beta,
-            clip_eps=settings.clip_eps,
-            completions=len(rows),
-        )
-        if recorder:
-            recorder.add(part, terms, glimpses, shares, clipped)
-        (shares.sum() * scale).backward()
-        weight = completion_weights(mask, len(rows))  # (b, T)
-        sums["loss"] += float(shares.detach().sum())
-        sums["kl"] += float((weight * terms.kl.detach()).sum())
-        sums["entropy"] += float((weight * terms.entropy.detach()).sum())
-        sums["clip_fraction"] += float((weight * clipped).sum())
-        real = mask.bool()
-        log_u.append(terms.log_u[real])
-        masks.append(mask[real])
-        gaps.append((terms.logp.detach() - logp_old)[real].abs())
+    log_u, gaps = [], []
+    for s in scored(policy, rolled, settings, pieces):
+        (s.shares.sum() * scale).backward()
+        weight = completion_weights(s.mask, len(rolled.texts))  # (b, T)
+        sums["loss"] += float(s.shares.detach().sum())
+        sums["kl"] += float((weight * s.terms.kl.detach()).sum())
+        sums["entropy"] += float((weight * s.terms.entropy.detach()).sum())
+        sums["clip_fraction"] += float((weight * s.clipped).sum())
+        real = s.mask.bool()
+        log_u.append(s.terms.log_u[real])
+        gaps.append((s.terms.logp.detach() - s.logp_old)[real].abs())
     for parameter in policy.trainable():
         parameter.grad /= scale
-    gap, log_u, real = torch.cat(gaps), torch.cat(log_u), torch.cat(masks)  # (N,)
+    gap, log_u = torch.cat(gaps), torch.cat(log_u)  # (N,)
     return {
         **sums,
         "parity_mean": float(gap.mean()),
         "parity_max": float(gap.max()),
         "largest_u": float(log_u.max().exp()),
-        "effective_sample_size": effective_sample_size(log_u, real),
+        "effective_sample_size": effective_sample_size(log_u, torch.ones_like(log_u)),
     }
+
+
+class Scored(NamedTuple):
+    """A micro-batch of b completions of a step, T tokens long at most."""
+
+    rows: Tensor  # (b,) which of the step's B completions
+    mask: Tensor  # (b, T)
+    logp_old: Tensor  # (b, T)
+    terms: TokenTerms  # (b, T)
+    shares: Tensor  # (b, T) each token's share of the step's loss -J
+    clipped: Tensor  # (b, T) where the surrogate was clipped
+
+
+def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> Iterator[Scored]:
+    """The step's completions, micro-batch by micro-batch, with gradients into the adapter.
+
+    Rows are taken in order of length, so that a micro-batch holds little padding.
+    """
+    advantage, phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
+    lengths = rolled.completions.mask.sum(dim=1)  # (B,)
+    for rows in torch.argsort(lengths, stable=True).split(pieces.micro_batch):  # (b,)
+        _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
+        terms = score_rows(policy, rolled, rows, phi, settings, pieces.chunk_tokens)  # (b, T)
+        shares, clipped = token_shares(
+            terms,
+            logp_old,
+            advantage[rows],
+            mask,
+            alpha=settings.alpha,
+            beta=settings.beta,
+            clip_eps=settings.clip_eps,
+            completions=len(lengths),
+        )
+        yield Scored(rows, mask, logp_old, terms, shares, clipped)
+
+
+def advantage_and_phi(
+    rolled: Rollout, settings: Settings, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """A and phi of each completion, both (B,)."""
+    reward = rolled.reward.to(device)  # (P, G)
+    phi = phi_of_groups(reward, settings.phi_min, settings.phi_from)  # (P, G)
+    return group_advantages(reward).flatten(), phi.flatten()
+
+
+def rows_of(rolled: Rollout, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, mask and log pi_old of some completions, (b, T) with T the longest one's length."""
+    longest = int(rolled.completions.mask[rows].sum(dim=1).max())
+    tokens, mask, logp_old, _ = rolled.completions
+    return tokens[rows, :longest], mask[rows, :longest], logp_old[rows, :longest]
+
+
+def score_rows(
+    policy: Policy,
+    rolled: Rollout,
+    rows: Tensor,
+    phi: Tensor,
+    settings: Settings,
+    chunk_tokens: int,
+    terms: Callable[..., NamedTuple] = token_terms,
+) -> NamedTuple:
+    """`policy.score` of some completions of a step: rows (b,), phi (B,) -> fields of (b, T)."""
+    tokens, mask, _ = rows_of(rolled, rows)  # (b, T)
+    prompt = rows // settings.group_size  # (b,) the prompt of each row
+    return score(
+        policy,
+        rolled.prompt_ids[prompt],
+        rolled.prompt_mask[prompt],
+        tokens,
+        mask,
+        phi[rows],
+        arm=settings.arm,
+        form=settings.kl_form,
+        temperature=settings.temperature,
+        chunk_tokens=chunk_tokens,
+        terms=terms,
+    )
 
 
 def loss_scale(policy: Policy, mask: Tensor) -> float:

@@ -1,1 +1,1 @@
-"""Arms x seeds: the plan of a comparison, its cells, its tables and figures. `python -m compare` runs it."""
+"""Arms x seeds: a comparison's plan, cells, tables and figures. `python -m compare` runs it."""

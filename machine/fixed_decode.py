@@ -13,7 +13,7 @@ The adapter over 4-bit weights is not merged: LoRA's matrices are read where the
 
 Not verified: no GPU was at hand, so the capture itself has never run. On the CPU the same step runs on
 the same slots without capture, equal token for token to the growing cache (tests). If a capture fails,
-decoding goes on without graphs and says so. All of this is ours.
+decoding goes on without graphs and says so.
 """
 
 from __future__ import annotations

@@ -1,24 +1,36 @@
 """When the GPU's memory runs out in the middle of a step: the same numbers, in pieces half as large.
 
-The prediction of `machine/plan.py` may be wrong, or another program may take its share. Nothing that a
+The prediction of `plan.py` may be wrong, or another program may take its share. Nothing that a
 step computes depends on how it is cut: each row's tokens are decided by its own noise, and each token's
 share of the loss is weighted by the whole step. So a step that ran out of memory is done again from
-zeroed gradients in smaller pieces, and the run goes on with them. All of this is ours.
+zeroed gradients in smaller pieces, and the run goes on with them.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from sampler import Completions, sample
-from settings import Settings
+from settings import Settings, flag
+
+
+class Pieces(NamedTuple):
+    """Into what pieces a step is cut, as memory allows."""
+
+    sample_rows: int  # completions sampled at a time
+    micro_batch: int  # completions learned from at a time
+    chunk_tokens: int  # tokens whose logits exist at once
+
+
+def pieces_of(settings: Settings) -> Pieces:
+    """The pieces that the settings ask for; --sample-rows 0 is the whole batch."""
+    rows = settings.sample_rows or settings.prompts * settings.group_size
+    return Pieces(rows, settings.micro_batch, settings.chunk_tokens)
+
 
 Size = TypeVar("Size")
 Result = TypeVar("Result")
@@ -52,18 +64,12 @@ def within_memory(
         tqdm.write(f"out of memory: {sentence}")
 
 
-def learn_less(settings: Settings) -> tuple[Settings, str]:
+def learn_less(pieces: Pieces) -> tuple[Pieces, str]:
     """Half the micro-batch, or half the chunk when the micro-batch is one completion."""
-    if settings.micro_batch > 1:
-        half = settings.micro_batch // 2
-        return replace(
-            settings, micro_batch=half
-        ), f"the step is learned again, --micro-batch {half}"
-    if settings.chunk_tokens > 1:
-        half = settings.chunk_tokens // 2
-        return replace(
-            settings, chunk_tokens=half
-        ), f"the step is learned again, --chunk-tokens {half}"
+    for name, value in (("micro_batch", pieces.micro_batch), ("chunk_tokens", pieces.chunk_tokens)):
+        if value > 1:
+            sentence = f"the step is learned again, {flag(name)} {value // 2}"
+            return pieces._replace(**{name: value // 2}), sentence
     raise OutOfPieces(
         "learning from one completion a token at a time needs more memory than there is: lower "
         "--max-new-tokens or --max-prompt-tokens, or add --checkpoint-layers True"
@@ -82,24 +88,3 @@ def sample_less(rows: int) -> tuple[int, str]:
 
 class OutOfPieces(ValueError):
     """Memory ran out, and nothing can be halved any more."""
-
-
-def sample_within_memory(
-    model: Callable,
-    prompt_ids: Tensor,
-    prompt_mask: Tensor,
-    *,
-    generator: torch.Generator,
-    rows_at_once: int,
-    **options,
-) -> tuple[Completions, int]:
-    """`sampler.sample` in as many rows at a time as fit, and how many did."""
-    state = generator.get_state()
-
-    def attempt(rows: int) -> Completions:
-        generator.set_state(state)  # the same noise in each attempt
-        return sample(
-            model, prompt_ids, prompt_mask, generator=generator, rows_at_once=rows, **options
-        )
-
-    return within_memory(attempt, rows_at_once, sample_less)

@@ -11,7 +11,7 @@ gradient, optimizer) plus the larger of the two:
 
 Counts of parameters, 4-bit weights and the cache are exact. Bytes of a layer and of a logit were counted
 with the real code on the CPU, as tests/test_memory_plan.py does again. Two numbers are assumptions,
-as no GPU run has been measured yet: CONTEXT and SLACK. All of this is ours.
+as no GPU run has been measured yet: CONTEXT and SLACK.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from machine.fixed_decode import power_of_two
-from policy import GPU_BASE
-from settings import Settings
+from settings import GPU_BASE, Settings
 
 GIB = 2**30
 CONTEXT = 0.5 * GIB  # the CUDA context, its libraries' code and workspaces [assumed]

@@ -7,25 +7,19 @@ are read off the metrics that a step logs anyway:
   a weight on the flattened reference, or on the entropy, ends in: text that is mostly noise;
 * nothing to learn from: in no group do rewards differ, so every advantage is 0;
 * nothing to grade: no completion ends in an answer that the verifier can read.
-
-The bounds are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from objective import ARMS
+
 WINDOW = 20  # steps that a trend is averaged over
-LOST = 0.1  # a mean reward at the beginning that a run can be said to have lost
-SILENT = 10  # steps in a row without a signal, or without an answer
+HAD_REWARD = 0.1  # a mean reward at the beginning that a run can be said to have lost
+STEPS_WITHOUT = 10  # steps in a row without a signal, or without an answer
 TIMES_ENTROPY = 3.0  # entropy this many times that of the first WINDOW steps: dissolving ...
 REWARD_LEFT = 0.8  # ... if the reward is also below this share of its best window
-CALMER = {  # what holds a run together that falls apart
-    "rapo": "lower --alpha or --beta, or raise --phi-min",
-    "grpo": "lower --beta or --lr",
-    "reverse-kl": "lower --beta or --lr",
-    "no-kl": "lower --beta or --lr",
-}
 UNREAD = ("no_answer", "unparseable", "too_large", "timeout")  # the verifier's reasons
 
 
@@ -56,32 +50,32 @@ def dissolving(metrics: Sequence[dict], arm: str) -> str:
         return ""
     return (
         f"the policy is dissolving into noise: entropy {now:.2f} nats a token, {now / before:.1f} times "
-        f"its beginning, while the reward fell from {best:.2f} to {last:.2f}: {CALMER[arm]}"
+        f"its beginning, while the reward fell from {best:.2f} to {last:.2f}: {ARMS[arm].remedy}"
     )
 
 
 def no_signal(metrics: Sequence[dict], arm: str) -> str:
-    """Every group of the last SILENT steps was all right or all wrong."""
-    last = metrics[-SILENT:]
-    if len(last) < SILENT or any(m["groups_with_signal"] > 0 for m in last):
+    """Every group of the last STEPS_WITHOUT steps was all right or all wrong."""
+    last = metrics[-STEPS_WITHOUT:]
+    if len(last) < STEPS_WITHOUT or any(m["groups_with_signal"] > 0 for m in last):
         return ""
-    first, reward = (_mean([m["reward"] for m in some]) for some in (metrics[:SILENT], last))
+    first, reward = (_mean([m["reward"] for m in some]) for some in (metrics[:STEPS_WITHOUT], last))
     if reward >= 0.5:
         remedy = "it takes harder problems (--data)"
-    elif reward < first / 2 and first > LOST:
-        remedy = f"the run lost what it could do at its beginning ({first:.2f}): {CALMER[arm]}"
+    elif reward < first / 2 and first > HAD_REWARD:
+        remedy = f"the run lost what it could do at its beginning ({first:.2f}): {ARMS[arm].remedy}"
     else:
         remedy = "it takes easier problems (--data), or a larger --group-size"
     return (
-        f"no group of the last {SILENT} steps had both right and wrong completions (mean reward "
+        f"no group of the last {STEPS_WITHOUT} steps had both right and wrong completions (mean reward "
         f"{reward:.2f}), so no advantage differs from 0: {remedy}"
     )
 
 
 def no_answer(metrics: Sequence[dict], arm: str) -> str:
-    """No completion of the last SILENT steps held an answer that the verifier could read."""
-    last = metrics[-SILENT:]
-    if len(last) < SILENT or any(set(m["reasons"]) - set(UNREAD) for m in last):
+    """No completion of the last STEPS_WITHOUT steps held an answer that the verifier could read."""
+    last = metrics[-STEPS_WITHOUT:]
+    if len(last) < STEPS_WITHOUT or any(set(m["reasons"]) - set(UNREAD) for m in last):
         return ""
     ended = _mean([m["ended"] for m in last])
     remedy = (
@@ -89,7 +83,7 @@ def no_answer(metrics: Sequence[dict], arm: str) -> str:
         if ended < 0.5
         else "does the prompt ask for \\boxed{}? (--prompt-template)"
     )
-    return f"no completion of the last {SILENT} steps held an answer that could be read; {remedy}"
+    return f"no completion of the last {STEPS_WITHOUT} steps held an answer that could be read; {remedy}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,29 +1,27 @@
 """What a trace keeps of one update: every number of one prompt's group, token by token.
 
-`step.backward` hands its tensors over as it uses them, micro-batch by micro-batch; `Recorder` copies
-the rows of one prompt's group out of them and turns them into plain numbers, a record that json can
-write and `watch/watch/tracer.py` can show. Nothing is computed another way than in the step: a record's numbers
-are the float32 numbers that the gradient came from.
+`step.learn` calls the recorder before each update of a traced step. The recorder looks at the same
+completions, cut into the same pieces, by a pass of its own without gradients: its numbers are, to the
+bit, the float32 numbers that the gradient came from. It turns them into a record that json can write
+and `tracer.py` can show.
 
 Which prompt: the one whose rewards differ most, the first of equals. There the advantages are largest
 on both sides; where no group has a right and a wrong completion, it is the step's first prompt.
-
-All of this is ours.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from objective import Glimpse, TokenTerms, clipped_surrogate, completion_weights, ratio
+from machine.limit import Pieces
+from objective import clipped_surrogate, completion_weights, ratio, target_row
 from policy import Policy
 from problems import render_prompt
 from settings import Settings
-
-if TYPE_CHECKING:
-    from step import Rollout
+from step import Rollout, Scored, advantage_and_phi, rows_of, score_rows, scored
 
 SETTINGS = (
     "model",
@@ -39,56 +37,102 @@ SETTINGS = (
 SETTINGS += ("prompts", "group_size", "temperature", "lr", "seed", "steps")
 
 
-class Recorder:
-    """Collects one update of one step. B = P * G rows; the traced group is G rows of them."""
+class Glimpse(NamedTuple):
+    """Log-probs at each state of the drawn token and of the likeliest ones.
 
-    def __init__(
-        self, policy: Policy, rolled: Rollout, advantage: Tensor, phi: Tensor, settings: Settings
-    ):
-        """advantage, phi (B,), as the step uses them."""
+    N tokens, C = 1 + 5 + 5 candidates: y_t, the five likeliest of pi_theta, the five of pi_ref (ref^
+    keeps their order; a candidate may stand there twice).
+    """
+
+    candidates: Tensor  # (N, C) token ids
+    logp: Tensor  # (N, C) log pi_theta
+    ref_logp: Tensor  # (N, C) log pi_ref
+    target_logp: Tensor  # (N, C) log ref^, which is pi_ref where the arm does not reweight
+
+
+class PolicyGlimpse(NamedTuple):
+    """A `Glimpse` where there is no reference: C = 1 + 5."""
+
+    candidates: Tensor  # (N, C)
+    logp: Tensor  # (N, C)
+
+
+def glimpse(
+    logits: Tensor, ref_logits: Tensor | None, token: Tensor, phi: Tensor, arm: str, form: str
+) -> Glimpse | PolicyGlimpse:
+    """What a trace wants to see of each token's rows; arguments as for `objective.token_terms`."""
+    row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
+    if ref_logits is None or form == "none":
+        at = candidates(token, row)  # (N, C)
+        return PolicyGlimpse(at, row.gather(-1, at))
+    ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
+    at = candidates(token, row, ref_row)  # (N, C)
+    target = target_row(ref_logits, phi, arm)  # (N, V)
+    return Glimpse(at, row.gather(-1, at), ref_row.gather(-1, at), target.gather(-1, at))
+
+
+def candidates(token: Tensor, *rows: Tensor, count: int = 5) -> Tensor:
+    """The drawn token, then the `count` likeliest of each row: token (N,), rows (N, V) -> (N, C).
+
+    >>> candidates(torch.tensor([2]), torch.tensor([[0.1, 0.6, 0.3]]).log(), count=2)
+    tensor([[2, 1, 2]])
+    """
+    likeliest = [row.topk(min(count, row.shape[-1])).indices for row in rows]
+    return torch.cat([token[:, None], *likeliest], dim=1)  # (N, C)
+
+
+class Recorder:
+    """Records the updates of one step. B = P * G rows; the traced group is G rows of them."""
+
+    def __init__(self, policy: Policy, rolled: Rollout, settings: Settings):
         self.policy, self.rolled, self.settings = policy, rolled, settings
-        self.advantage, self.phi = advantage, phi
+        self.advantage, self.phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
         self.prompt = traced_prompt(rolled.reward)
+        self.records: list[dict] = []
+
+    @torch.no_grad()
+    def __call__(self, update: int, metrics: dict, pieces: Pieces) -> None:
+        """Record the update that comes next; `step.learn` calls this with what it has found."""
         self.rows: dict[int, dict] = {}  # row -> its sums, for every row of the step
         self.group: dict[int, dict] = {}  # row -> its tokens' numbers, for the traced group
+        for micro_batch in scored(self.policy, self.rolled, self.settings, pieces):
+            seen = None
+            if (micro_batch.rows // self.settings.group_size == self.prompt).any():
+                seen = score_rows(
+                    self.policy,
+                    self.rolled,
+                    micro_batch.rows,
+                    self.phi,
+                    self.settings,
+                    pieces.chunk_tokens,
+                    glimpse,
+                )
+            self.add(micro_batch, seen)
+        self.records.append(self.record(update, metrics))
 
-    def wants(self, part: Tensor) -> bool:
-        """Whether a micro-batch of these rows (b,) holds any of the traced group."""
-        return bool((part // self.settings.group_size == self.prompt).any())
-
-    def add(
-        self,
-        part: Tensor,
-        terms: TokenTerms,
-        glimpses: list[Glimpse] | None,
-        shares: Tensor,
-        clipped: Tensor,
-    ) -> None:
-        """What the step made of the rows `part` (b,); terms, shares, clipped (b, T)."""
-        terms = TokenTerms(*(field.detach() for field in terms))
-        shares, width = shares.detach(), shares.shape[1]
-        done = self.rolled.completions
-        tokens, mask, logp_old = (x[part, :width] for x in done[:3])  # (b, T)
+    def add(self, micro_batch: Scored, seen: Glimpse | PolicyGlimpse | None) -> None:
+        """Keep what a micro-batch says of its rows; seen: fields of (b, T, C), if the group has any."""
+        rows, mask, logp_old, terms, shares, clipped = micro_batch
+        tokens, _, _ = rows_of(self.rolled, rows)  # (b, T)
         gain, _ = clipped_surrogate(
-            terms.logp, logp_old, self.advantage[part, None], self.settings.clip_eps
+            terms.logp, logp_old, self.advantage[rows, None], self.settings.clip_eps
         )  # (b, T), the numbers that are in the shares
         rho = ratio(terms.logp, logp_old)  # (b, T)
         weight = completion_weights(mask, 1).double()  # (b, T) sums to 1 in each row
         sums = {"surrogate": gain, "kl": terms.kl, "entropy": terms.entropy}
         columns = {"logp": terms.logp, "logp_old": logp_old, "ratio": rho, "surrogate": gain}
         columns |= {"kl": terms.kl, "entropy": terms.entropy, "share": shares}
-        for place, row in enumerate(part.tolist()):
+        for place, row in enumerate(rows.tolist()):
             length = int(mask[place].sum())
             means = {name: float((weight[place] * x[place]).sum()) for name, x in sums.items()}
             self.rows[row] = {"share": float(shares[place].double().sum())} | means
             if row // self.settings.group_size != self.prompt:
                 continue
-            likely = [x if x is None else x[place, :length] for x in glimpses[0]]  # (length, C)
             self.group[row] = {
                 "token": tokens[place, :length].tolist(),
                 **{name: exact(x[place, :length]) for name, x in columns.items()},
                 "clipped": clipped[place, :length].long().tolist(),
-                **distributions(*likely),
+                **distributions(*(field[place, :length] for field in seen)),
             }
 
     def record(self, update: int, metrics: dict) -> dict:
@@ -156,7 +200,10 @@ def traced_prompt(reward: Tensor) -> int:
 
 
 def distributions(
-    candidates: Tensor, logp: Tensor, ref_logp: Tensor | None, target_logp: Tensor | None
+    candidates: Tensor,
+    logp: Tensor,
+    ref_logp: Tensor | None = None,
+    target_logp: Tensor | None = None,
 ) -> dict:
     """The columns of one completion that come from a Glimpse; candidates and the others (T, C).
 

@@ -1,34 +1,27 @@
 """One recorded step, number by number: trace.json, a page to open in a browser, a view for the terminal.
 
     python rapo_mini.py --steps 3 --trace out      writes out/trace.json and out/trace.html
-    python watch/tracer.py out                           shows the last traced step here
+    python -m watch out                            shows the last traced step here
 
-This room knows records only (`watch/watch/recorder.py` makes them), no model and no tensor. The page is one file
-with everything in it, put together from `tracer_page/`: it opens from disk and asks no network for
-anything. All of this is ours.
+This room knows records only (`recorder.py` makes them), no model and no tensor. The page is
+one file with everything in it, put together from `page/`: it opens from disk and asks no network for
+anything.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-PARTS = Path(__file__).resolve().parent / "tracer_page"
+from objective import ARMS
+from watch.run_folder import write_whole
 
-# What stands behind -alpha in each arm's J, in the letters of objective.py.
-KL_TERMS = {
-    ("rapo", "exact"): "D_KL(ref^ ‖ π_θ)",
-    ("rapo", "sampled"): "k = u log u − u + 1, u = ref^/π_θ",
-    ("grpo", "sampled"): "k_3 = w − 1 − log w, w = π_ref/π_θ",
-    ("reverse-kl", "exact"): "D_KL(π_θ ‖ π_ref)",
-    ("reverse-kl", "sampled"): "k_2 = ½ (log π_θ/π_ref)²",
-}
+PARTS = Path(__file__).resolve().parent / "page"
 
 
 # ---------------------------------------------------------------- the files of a trace
@@ -58,14 +51,16 @@ class Trace:
             self.lines = [as_json(record) for record in kept]
             self.write()
 
-    def add(self, record: dict) -> None:
-        self.lines.append(as_json(record))
+    def add_step(self, records: list[dict], metrics: dict) -> None:
+        """The records of a step, one an update; metrics: the step's, which the last one gets."""
+        records[-1]["metrics"] = metrics
+        self.lines += [as_json({"step": metrics["step"], **record}) for record in records]
         self.write()
 
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.folder / "trace.json", "[\n" + ",\n".join(self.lines) + "\n]\n")
-        replace_file(self.folder / "trace.html", page(self.lines))
+        write_whole(self.folder / "trace.json", "[\n" + ",\n".join(self.lines) + "\n]\n")
+        write_whole(self.folder / "trace.html", page(self.lines))
 
 
 def read_trace(folder: Path) -> list[dict]:
@@ -99,15 +94,13 @@ def finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def replace_file(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
 def page(lines: list[str]) -> str:
     """The page with these records in it, each a JSON text. A "<" in them cannot end their element."""
-    terms = {f"{arm} {form}": term for (arm, form), term in KL_TERMS.items()}
+    terms = {
+        f"{name} {form}": symbol
+        for name, arm in ARMS.items()
+        for form, symbol in arm.symbols.items()
+    }
     data = [f'<script type="application/json" id="kl-terms">{json.dumps(terms)}</script>']
     for line in lines:
         safe = line.replace("<", "\\u003c")
@@ -153,7 +146,7 @@ def equation(record: dict) -> list[str]:
     mean = {
         name: None if None in values else sum(values) / len(values) for name, values in rows.items()
     }
-    term = KL_TERMS.get((s["arm"], s["kl_form"]))
+    term = ARMS[s["arm"]].symbols.get(s["kl_form"])
     objective = None if record["metrics"]["loss"] is None else -record["metrics"]["loss"]
     letters, numbers = (
         ["J(θ) = mean g"],
@@ -298,10 +291,10 @@ def main(asked: View) -> int:
         records = read_trace(asked.folder)
         record, completion, token = chosen(records, asked)
     except ValueError as error:
-        print(f"tracer: {error}", file=sys.stderr)
+        print(f"watch: {error}", file=sys.stderr)
         return 2
     show(record, completion, token, asked.tokens)
-    replace_file(asked.folder / "trace.html", page([as_json(r) for r in records]))
+    write_whole(asked.folder / "trace.html", page([as_json(r) for r in records]))
     steps = ", ".join(map(str, dict.fromkeys(r["step"] for r in records)))
     print(f"\ntraced steps: {steps} (--step); all of it to look at: {asked.folder / 'trace.html'}")
     return 0
@@ -326,7 +319,3 @@ def chosen(records: list[dict], asked: View) -> tuple[dict, int, int]:
     if asked.tokens < 0:
         raise ValueError(f"--tokens {asked.tokens} must be at least 0")
     return record, completion, token
-
-
-if __name__ == "__main__":
-    sys.exit(main(tyro.cli(View, description=View.__doc__)))

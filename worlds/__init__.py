@@ -1,7 +1,9 @@
 """Where problems come from: the bundled puzzles, the public sets, files of one's own.
 
-The door is `problems.py`; a world hands out rows and knows neither prompts nor models. Who enters: `problems.py`,
-and `tiny_base/`, whose texts are made of the same rules.
+The door is `problems.py`; a world hands out rows and knows neither prompts nor models. Who enters:
+`problems.py`, and `tiny_base/`, whose texts are made of the same rules.
 """
 
-Row = tuple[str, str, str]  # a problem, its gold answer, and the kind it is counted under, "" if unknown
+Row = tuple[
+    str, str, str
+]  # a problem, its gold answer, and the kind it is counted under, "" if unknown

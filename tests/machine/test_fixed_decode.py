@@ -1,4 +1,4 @@
-"""machine/fixed_decode.py: the tokens of the growing cache, also where steps are replayed on fixed memory."""
+"""machine/fixed_decode.py: the tokens of the growing cache, also where steps are replayed."""
 
 import pytest
 import torch

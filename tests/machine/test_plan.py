@@ -1,4 +1,4 @@
-"""machine/plan.py: counts against real models, bytes against tensors that were alive, refusals by name."""
+"""machine/plan.py: counts against real models, bytes against live tensors, refusals by name."""
 
 import os
 import subprocess

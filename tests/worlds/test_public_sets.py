@@ -1,4 +1,4 @@
-"""worlds/public_sets.py: public sets through `datasets` from files of their schema, JSONL files, errors."""
+"""worlds/: public sets through `datasets` from files of their schema, JSONL files, errors."""
 
 import json
 
