@@ -63,6 +63,16 @@ def test_the_reverse_kl_never_leaves_the_support(case):
     assert np.ptp(worth) < 1e-9
 
 
+@pytest.mark.parametrize("rare", [1e-3, 1e-6, 1e-12])
+def test_a_small_weight_lifts_what_is_rare_by_the_exponential_of_its_inverse(rare):
+    """Only the rare answer is right: its odds grow by exp(1 / alpha), and 0 times that is 0."""
+    for alpha in (0.5, 0.1, 0.02):
+        pi = theory.lemma_3_1([0, 1, 1], [1 - rare, rare, 0], alpha)
+        odds = math.log(pi[1] / pi[0]) - math.log(rare / (1 - rare))
+        assert odds == pytest.approx(1 / alpha) and pi[2] == 0
+    assert pi[1] > 0.99999999
+
+
 # ---------------------------------------------------------------- Proposition 3.3
 
 
