@@ -30,7 +30,9 @@ from watch.files import (
     PART,
     digest,
     file_digest,
+    keep_bytes,
     keep_name,
+    naming,
     reason,
     remove_parts,
     whole,
@@ -239,12 +241,12 @@ def save_adapter(model, out: Path) -> None:
 
     unfinished, final = out / f"adapter.{os.getpid()}-{secrets.token_hex(4)}{PART}", out / "adapter"
     try:
-        model.save_pretrained(unfinished, selected_adapters=["default"])  # not the reference's
-        final.mkdir(exist_ok=True)
-        for path in sorted(unfinished.iterdir()):
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
-            os.replace(path, final / path.name)
+        with naming(final):
+            model.save_pretrained(unfinished, selected_adapters=["default"])  # not the reference's
+            final.mkdir(exist_ok=True)
+            for path in sorted(unfinished.iterdir()):
+                keep_bytes(path)
+                os.replace(path, final / path.name)
         keep_name(final)
     except SafetensorError as error:  # it wraps what the system said
         raise OSError(f"{final}: {error}") from error

@@ -13,6 +13,10 @@ from watch.files import write_whole
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    quicken(monkeypatch)
+
+
+def quicken(monkeypatch):
     made = functools.cache(problems.bundled.puzzles)
     monkeypatch.setattr(problems.bundled, "puzzles", lambda *asked: list(made(*asked)))
     monkeypatch.setattr(rapo_mini, "draw_run", lambda *given: write_whole(Path(given[2]), "drawn"))
