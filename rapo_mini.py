@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from machine import plan
+from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
@@ -204,7 +204,7 @@ def report(run: Run) -> None:
         comparison = compare_with_base(
             run.policy, run.eval_problems, settings, samples=settings.eval_samples
         )
-        print(comparison.table())
+        print(comparison.table(("full", "easy", "hard")))
     evaluation = comparison and comparison.as_json()
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     summary = {
@@ -237,6 +237,7 @@ def start(given: Settings) -> Run | None:
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))
+        print(cost.table(plan.shape_of(settings.model), settings))
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None
