@@ -26,7 +26,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from policy import Policy, decode, load_policy, reference_weights, sampling_weights
+from policy import Policy, base_weights, decode, load_policy, sampling_weights
 from problems import Problem, load_problems
 from settings import Settings, is_bundled, resolve
 from step import prompts_of, sample_groups
@@ -104,7 +104,7 @@ def count_correct(
     generator = torch.Generator().manual_seed(seed)
     correct = np.zeros(len(problems), dtype=int)
     group, sample_rows = min(samples, rows), settings.sample_rows
-    weights = sampling_weights if adapter_on else reference_weights
+    weights = sampling_weights if adapter_on else base_weights
     with (
         weights(policy) as model,
         tqdm(total=len(problems) * samples, desc=label, leave=False) as bar,

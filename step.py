@@ -27,6 +27,7 @@ from objective import (
     phi_of_groups,
     token_shares,
     token_terms,
+    weigh_kl,
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
 from problems import Problem, render_prompt
@@ -250,6 +251,7 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
     for rows in torch.argsort(lengths, stable=True).split(pieces.micro_batch):  # (b,)
         _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
         terms = score_rows(policy, rolled, rows, phi, settings, pieces.chunk_tokens)  # (b, T)
+        terms = weigh_kl(terms, logp_old, settings.arm)  # (b, T)
         shares, clipped = token_shares(
             terms,
             logp_old,
@@ -268,7 +270,9 @@ def advantage_and_phi(
 ) -> tuple[Tensor, Tensor]:
     """A and phi of each completion, both (B,)."""
     reward = rolled.reward.to(device)  # (P, G)
-    phi = phi_of_groups(reward, settings.phi_min, settings.phi_from)  # (P, G)
+    phi = phi_of_groups(
+        reward, settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
+    )  # (P, G)
     return group_advantages(reward).flatten(), phi.flatten()
 
 

@@ -9,6 +9,8 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 import policy as policy_room
+from machine.loading import load_tokenizer
+from settings import BUNDLED_BASE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,7 +44,7 @@ def let_the_adapter_act(policy):
 @pytest.fixture(scope="session")
 def small_base(tmp_path_factory):
     """A folder with a random Qwen2 and the bundled tokenizer."""
-    tokenizer = policy_room.load_tokenizer(str(policy_room.BUNDLED_BASE))
+    tokenizer = load_tokenizer(str(BUNDLED_BASE))
     far_from_uniform = {"initializer_range": 0.12}  # so that differences would show
     return save_random_qwen2(tmp_path_factory.mktemp("small_base"), tokenizer, **far_from_uniform)
 
@@ -75,7 +77,7 @@ def qwen_like_base(tmp_path_factory):
 @pytest.fixture
 def small_policy(small_base):
     """The small model with an adapter that does something."""
-    return let_the_adapter_act(policy_room.load_policy(str(small_base), lora_r=4, lora_alpha=8))
+    return let_the_adapter_act(policy_room.load_policy(str(small_base), lora_r=4))
 
 
 PROMPTS = ["What comes next: 2, 5, 8, 11?\n", "What comes next: 3/4, 5/4?\n", "1, 2\n"]

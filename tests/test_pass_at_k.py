@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pass_at_k import Comparison, bootstrap, draw_report, pass_at_k, powers_of_two, read_ks
+from pass_at_k import Comparison, bootstrap, pass_at_k, powers_of_two, read_ks
 from problems import Problem
+from watch.figures import draw_run
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])
@@ -99,8 +100,8 @@ def test_a_list_of_k_that_cannot_be_read_is_named(wrong):
 
 def test_the_picture_is_drawn_with_and_without_an_evaluation(comparison, tmp_path):
     metrics = [{"step": i, "reward": 0.1 * i, "entropy": 1.0, "kl": 0.2} for i in range(5)]
-    for name, given in (("with", comparison), ("without", None)):
+    for name, given in (("with", comparison.as_json()), ("without", None)):
         path = tmp_path / f"{name}.png"
-        draw_report(metrics, given, "rapo", path)
+        draw_run(metrics, "rapo", path, given)
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 20_000
     assert not list(tmp_path.glob("*.part"))

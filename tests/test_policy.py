@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 import policy as room
 from objective import token_terms
 from sampler import sample
+from settings import BUNDLED_BASE, choose_model
 
 PHI = torch.linspace(0.3, 1.0, 12)
 
@@ -176,16 +177,16 @@ def test_four_bit_weights_with_lora_on_the_cpu(small_base, prompts, sampled, tmp
 
 def test_auto_means_the_bundled_base_without_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    model, quant, why = room.choose_model("auto", "auto")
-    assert (model, quant) == (str(room.BUNDLED_BASE), "none") and "no CUDA GPU" in why
+    model, quant, why = choose_model("auto", "auto")
+    assert (model, quant) == (str(BUNDLED_BASE), "none") and "no CUDA GPU" in why
 
 
 def test_auto_means_qwen_in_four_bits_with_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
-    model, quant, why = room.choose_model("auto", "auto")
+    model, quant, why = choose_model("auto", "auto")
     assert (model, quant) == ("Qwen/Qwen2.5-3B", "nf4") and "Some GPU" in why
-    assert room.choose_model(str(room.BUNDLED_BASE), "auto")[1] == "none"
+    assert choose_model(str(BUNDLED_BASE), "auto")[1] == "none"
 
 
 @pytest.mark.parametrize("model", ["no/such-model-anywhere", "/no/such/folder"])
@@ -198,6 +199,6 @@ def test_a_model_that_cannot_be_loaded_is_named(model):
 def test_an_adapter_of_another_base_is_named(small_base, small_policy, tmp_path):
     small_policy.model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"--adapter"):
-        room.load_policy(str(room.BUNDLED_BASE), adapter=tmp_path)
+        room.load_policy(str(BUNDLED_BASE), adapter=tmp_path)
     with pytest.raises(ValueError, match=r"--adapter"):
         room.load_policy(str(small_base), adapter=tmp_path / "missing")

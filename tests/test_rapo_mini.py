@@ -15,12 +15,11 @@ from transformers import AutoModelForCausalLM
 
 import rapo_mini
 import step
-from policy import BUNDLED_BASE
-from settings import Settings
+from settings import BUNDLED_BASE, Settings
 
 ROOT = Path(rapo_mini.__file__).parent
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "show_every": 0, "threads": 1}
-SMALL |= {"eval_problems": 6, "eval_samples": 4, "save_every": 2}
+SMALL |= {"eval_problems": 6, "eval_samples": 4}
 TIMES = ("seconds_sample", "seconds_verify", "seconds_learn", "tokens_per_second")
 
 
@@ -127,7 +126,7 @@ def test_the_optimizer_follows_the_schedule(tmp_path):
     """What is logged as lr is what AdamW used: halved once t is --lr-decay-steps, after the warm-up."""
     settings = Settings(**SMALL, steps=2, lr=1e-3, lr_decay_steps=1, out=str(tmp_path / "run"))
     run = rapo_mini.Run(rapo_mini.resolve(settings)[0])
-    rates = [run.train_step()["lr"] for _ in range(2)]
+    rates = [rapo_mini.train_step(run)[0]["lr"] for _ in range(2)]
     assert rates == pytest.approx([1e-4, 2e-4 / 2])
     assert [group["lr"] for group in run.optimizer.param_groups] == rates[1:]
 
@@ -136,12 +135,15 @@ def test_a_run_killed_in_the_middle_goes_on(finished, tmp_path):
     """kill -9 between two saves: the resumed run's metrics are those of an undisturbed one."""
     whole, _ = finished
     out = tmp_path / "killed"
+    settings = SMALL | {"steps": 300, "out": str(out)}
+    code = f"import rapo_mini as r; r.SAVE_SECONDS = 0.2; r.main(r.Settings(**{settings!r}))"
     process = subprocess.Popen(
-        command("--steps", 300, "--out", out, *flags(**SMALL)),
+        [sys.executable, "-c", code],
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: (out / "metrics.jsonl").exists() and len(lines_of(out)) >= 3, process)
+    wait_for(lambda: (out / "state.pt").exists() and len(lines_of(out)) >= 3, process)
     process.kill()
     process.wait()
     done = torch.load(out / "state.pt", weights_only=True)["step"]
@@ -220,8 +222,9 @@ def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, 
         ({"max_prompt_tokens": 3}, "--max-prompt-tokens 3"),
         ({"dry_run": True, "gpu_memory": 3.0}, "--max-new-tokens"),
         ({"dry_run": True, "model": "no/such-model"}, "--model"),
-        ({"gpu_memory": 8.0}, "--gpu-memory 8.0"),
+        ({"gpu_memory": -8.0}, "--gpu-memory -8.0"),
         ({"sample_rows": -1}, "--sample-rows -1"),
+        ({"prompt_template": "hello"}, "--prompt-template"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_status_two(tmp_path, capsys, wrong, names):

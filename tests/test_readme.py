@@ -28,11 +28,11 @@ def settings_table() -> str:
 
 
 def arms_table() -> str:
-    from settings import ARM_DEFAULTS
+    from objective import ARMS
 
     lines = ["| arm | `--alpha` | `--beta` | `--phi-min` |", "|---|---|---|---|"]
-    for arm, d in ARM_DEFAULTS.items():
-        lines.append(f"| `{arm}` | {d['alpha']:g} | {d['beta']:g} | {d['phi_min']:g} |")
+    for name, arm in ARMS.items():
+        lines.append(f"| `{name}` | {arm.alpha:g} | {arm.beta:g} | {arm.phi_min:g} |")
     return "\n".join(lines)
 
 
@@ -60,7 +60,7 @@ def test_every_metric_is_explained(tmp_path):
     from settings import Settings, resolve
 
     settings, _ = resolve(Settings(prompts=1, group_size=2, max_new_tokens=4, out=str(tmp_path)))
-    for metric in json.loads(json.dumps(rapo_mini.Run(settings).train_step())):
+    for metric in json.loads(json.dumps(rapo_mini.train_step(rapo_mini.Run(settings))[0])):
         assert f"`{metric}`" in README, metric
 
 

@@ -4,27 +4,21 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from settings import (
-    ARM_DEFAULTS,
-    Settings,
-    learning_rate,
-    load_config,
-    parse,
-    resolve,
-    resumed,
-    save_config,
-    whole,
-)
+from objective import ARMS
+from settings import Settings, learning_rate, resolve
+from watch.command_line import parse, resumed
+from watch.run_folder import load_config, save_config, whole
 
 
 def test_everything_left_open_is_decided():
-    for arm in ARM_DEFAULTS:
+    for arm in ARMS:
         settings, _ = resolve(Settings(arm=arm))
         open_ones = [
             f.name for f in fields(settings) if getattr(settings, f.name) in (None, "auto")
         ]
         assert set(open_ones) <= {"adapter", "data_dir", "gpu_memory", "resume", "trace"}, open_ones
-        assert {k: getattr(settings, k) for k in ARM_DEFAULTS[arm]} == ARM_DEFAULTS[arm]
+        for name in ("alpha", "beta", "phi_min"):
+            assert getattr(settings, name) == getattr(ARMS[arm], name)
 
 
 def test_what_is_given_is_kept():
@@ -35,6 +29,11 @@ def test_what_is_given_is_kept():
     )
     assert (settings.alpha, settings.beta, settings.phi_min) == (0.7, 0.3, 0.2)
     assert (settings.lr, settings.max_new_tokens, settings.out) == (1e-4, 9, "here")
+
+
+def test_the_papers_phi_says_where_it_begins():
+    assert resolve(Settings(phi="inverse"))[0].phi_min == pytest.approx(1 / 2.2)
+    assert resolve(Settings(phi="tanh"))[0].phi_min == 0.5
 
 
 def test_the_first_line_says_which_model_and_why():
@@ -71,8 +70,11 @@ def test_the_learning_rate_knows_nothing_of_the_last_step():
         ({"beta": float("nan")}, "--beta nan"),
         ({"arm": "no-kl", "alpha": 0.1}, "--alpha 0.1"),
         ({"arm": "grpo", "phi_min": 0.5}, "--phi-min 0.5"),
+        ({"arm": "rapo-light", "phi": "tanh"}, "--phi tanh"),
+        ({"phi": "inverse", "phi_min": 0.5}, "--phi-min 0.5"),
+        ({"phi": "inverse", "tau_max": 1.5}, "--tau-max 1.5"),
+        ({"refresh_reference": -1}, "--refresh-reference -1"),
         ({"arm": "grpo", "kl_form": "exact"}, "--kl-form"),
-        ({"prompt_template": "hello"}, "--prompt-template"),
         ({"max_new_tokens": 0}, "--max-new-tokens 0"),
         ({"micro_batch": 0}, "--micro-batch 0"),
         ({"eval_samples": 0}, "--eval-samples 0"),

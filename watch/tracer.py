@@ -54,7 +54,11 @@ class Trace:
     def add_step(self, records: list[dict], metrics: dict) -> None:
         """The records of a step, one an update; metrics: the step's, which the last one gets."""
         records[-1]["metrics"] = metrics
-        self.lines += [as_json({"step": metrics["step"], **record}) for record in records]
+        for record in records:
+            self.add({"step": metrics["step"], **record})
+
+    def add(self, record: dict) -> None:
+        self.lines.append(as_json(record))
         self.write()
 
     def write(self) -> None:

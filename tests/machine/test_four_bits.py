@@ -11,7 +11,9 @@ from conftest import let_the_adapter_act, save_random_qwen2
 
 import policy as room
 import step
-from settings import Settings, resolve
+from machine import loading
+from machine.loading import compute_dtype, load_tokenizer
+from settings import BUNDLED_BASE, Settings, resolve
 
 VOCABULARY = 151_936
 
@@ -19,7 +21,7 @@ VOCABULARY = 151_936
 @pytest.fixture(scope="module")
 def wide_base(tmp_path_factory):
     """A folder with a random Qwen2.5 of the real vocabulary and the bundled tokenizer."""
-    tokenizer = room.load_tokenizer(str(room.BUNDLED_BASE))
+    tokenizer = load_tokenizer(str(BUNDLED_BASE))
     shape = {"vocab_size": VOCABULARY, "tie_word_embeddings": True, "initializer_range": 0.1}
     return save_random_qwen2(tmp_path_factory.mktemp("wide_base"), tokenizer, **shape)
 
@@ -52,10 +54,8 @@ PROBLEMS = [step.Problem("1, 2", "3"), step.Problem("What comes next: 3, 4, 5, 6
 
 
 def gradients(policy, rolled, settings):
-    advantage = step.group_advantages(rolled.reward).flatten()
-    phi = step.phi_of_groups(rolled.reward, settings.phi_min, settings.phi_from).flatten()
     policy.model.zero_grad()
-    metrics = step.backward(policy, rolled, advantage, phi, settings)
+    metrics = step.backward(policy, rolled, settings, rolled.pieces)
     return metrics, [p.grad.clone() for p in policy.trainable()]
 
 
@@ -70,7 +70,7 @@ def test_a_rapo_step_in_four_bits(wide_base, tmp_path):
     rolled = rolled_out(policy, settings)
     hook = head.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[:-1].numel()))
     optimizer = step.make_optimizer(policy, settings)
-    metrics = step.learn(policy, optimizer, rolled, settings)
+    metrics = step.learn(policy, optimizer, rolled, settings).metrics
     hook.remove()
     assert max(seen) == 5, "the peak of the logits stays one chunk"
     assert metrics["parity_max"] < 1e-4 and not metrics["skipped"]
@@ -122,7 +122,7 @@ def test_sixteen_bits_are_for_activations_and_not_for_the_adapter(
     monkeypatch.setattr(step, "group_advantages", lambda reward: reward - reward.mean(1, True))
     settings = replace(settings, alpha=0.0, kl_form="none", arm="no-kl")
     truth = torch.cat([g.flatten() for g in gradients(exact, rolled, settings)[1]])
-    monkeypatch.setattr(room, "compute_dtype", lambda _device: dtype)
+    monkeypatch.setattr(loading, "compute_dtype", lambda _device: dtype)
     policy = load(wide_base)
     assert policy.dtype == dtype and {p.dtype for p in policy.trainable()} == {torch.float32}
     got = torch.cat([g.flatten() for g in gradients(policy, rolled, settings)[1]])
@@ -135,10 +135,10 @@ def test_sixteen_bits_are_for_activations_and_not_for_the_adapter(
 
 
 def test_the_dtype_is_found_out(monkeypatch):
-    assert room.compute_dtype("cpu") == torch.float32
+    assert compute_dtype("cpu") == torch.float32
     for has_it, dtype in ((True, torch.bfloat16), (False, torch.float16)):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has_it=has_it, **_: has_it)
-        assert room.compute_dtype("cuda") == dtype
+        assert compute_dtype("cuda") == dtype
 
 
 @pytest.mark.parametrize("name", ["adamw", "adamw8bit", "paged_adamw8bit"])

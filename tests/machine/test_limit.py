@@ -1,12 +1,11 @@
 """machine/limit.py: a step that ran out of memory gives the numbers of an undisturbed one."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 import policy as policy_room
 import rapo_mini
+import sampler
 import step
 from machine import limit as room
 from settings import Settings, resolve
@@ -30,18 +29,20 @@ def weights(run):
 def full_above(monkeypatch, *, rows=10**9, learned=10**9, chunk=10**9):
     """A GPU that has room for so many rows of the model at once, and for chunks of so many tokens."""
     body = policy_room.completion_states
-    sample = room.sample
-    terms = policy_room.token_terms
+    sample, score = sampler.sample, step.score
 
     def states(model, prompt_ids, *rest):
         if len(prompt_ids) > learned and torch.is_grad_enabled():
             raise torch.OutOfMemoryError("CUDA out of memory")
         return body(model, prompt_ids, *rest)
 
-    def token_terms(logits, *rest):
-        if len(logits) > chunk:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return terms(logits, *rest)
+    def scored_in_small_chunks(*args, terms, **options):
+        def token_terms(logits, *rest):
+            if len(logits) > chunk:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return terms(logits, *rest)
+
+        return score(*args, terms=token_terms, **options)
 
     def sampled(*args, rows_at_once, **options):
         done = sample(*args, rows_at_once=rows_at_once, **options)  # the noise is drawn first
@@ -50,17 +51,17 @@ def full_above(monkeypatch, *, rows=10**9, learned=10**9, chunk=10**9):
         return done
 
     monkeypatch.setattr(policy_room, "completion_states", states)
-    monkeypatch.setattr(policy_room, "token_terms", token_terms)
-    monkeypatch.setattr(room, "sample", sampled)
+    monkeypatch.setattr(step, "score", scored_in_small_chunks)
+    monkeypatch.setattr(sampler, "sample", sampled)
 
 
 def test_a_run_that_runs_out_of_memory_is_the_undisturbed_one(tmp_path, monkeypatch, capsys):
     plain = new_run(tmp_path / "plain")
-    expected = [plain.train_step() for _ in range(3)]
+    expected = [rapo_mini.train_step(plain)[0] for _ in range(3)]
     tight = new_run(tmp_path / "tight")
-    got = [tight.train_step()]
+    got = [rapo_mini.train_step(tight)[0]]
     full_above(monkeypatch, rows=3, learned=2)
-    got += [tight.train_step() for _ in range(2)]
+    got += [rapo_mini.train_step(tight)[0] for _ in range(2)]
     said = capsys.readouterr().out
     assert said.count("--sample-rows 4") == said.count("--sample-rows 2") == 1, (
         "said once, then kept"
@@ -85,9 +86,9 @@ def test_memory_that_runs_out_half_way_leaves_no_half_gradient(tmp_path, monkeyp
             raise torch.OutOfMemoryError("CUDA out of memory")
         return score(*args, **options)
 
-    plain.train_step()
+    rapo_mini.train_step(plain)
     monkeypatch.setattr(step, "score", third_fails)
-    metrics = tight.train_step()
+    metrics = rapo_mini.train_step(tight)[0]
     assert calls == [2, 2, 2, *8 * [1]] and metrics["micro_batch"] == 1
     for one, two in zip(weights(tight), weights(plain), strict=True):
         assert torch.equal(one, two)
@@ -95,10 +96,10 @@ def test_memory_that_runs_out_half_way_leaves_no_half_gradient(tmp_path, monkeyp
 
 def test_with_a_micro_batch_of_one_the_chunk_is_halved(tmp_path, monkeypatch, capsys):
     plain = new_run(tmp_path / "a", micro_batch=1, chunk_tokens=5)
-    plain.train_step()
+    rapo_mini.train_step(plain)
     tight = new_run(tmp_path / "b", micro_batch=1, chunk_tokens=20)
     full_above(monkeypatch, chunk=5)
-    assert tight.train_step()["chunk_tokens"] == 5
+    assert rapo_mini.train_step(tight)[0]["chunk_tokens"] == 5
     assert "--chunk-tokens 10" in capsys.readouterr().out
     for one, two in zip(weights(tight), weights(plain), strict=True):
         assert torch.equal(one, two)
@@ -124,11 +125,10 @@ def test_another_error_is_not_swallowed():
 
 
 def test_what_is_lowered_first():
-    settings = resolve(Settings(micro_batch=3, chunk_tokens=2))[0]
-    names = []
+    pieces, names = room.Pieces(sample_rows=8, micro_batch=3, chunk_tokens=2), []
     with pytest.raises(room.OutOfPieces):
         while True:
-            settings, sentence = room.learn_less(settings)
+            pieces, sentence = room.learn_less(pieces)
             names.append(sentence.split("--")[1])
     assert names == ["micro-batch 1", "chunk-tokens 1"]
-    assert room.learn_less(replace(settings, micro_batch=9))[0].micro_batch == 4
+    assert room.learn_less(pieces._replace(micro_batch=9))[0].micro_batch == 4

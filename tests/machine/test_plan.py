@@ -14,11 +14,13 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Confi
 
 import policy as policy_room
 from machine import plan as room
+from machine.loading import with_new_lora
 from machine.plan import GIB, plan, shape_of_config
 from objective import token_terms
 from sampler import draw
 from settings import Settings, resolve
 
+ROOT = Path(policy_room.__file__).parent
 QWEN_3B = room.PUBLISHED["Qwen/Qwen2.5-3B"]
 CONFIGS = {
     "Qwen2.5-3B": Qwen2Config(
@@ -76,7 +78,7 @@ def test_weights_and_lora_are_counted_exactly(config):
     four_bit = sum(room.nf4_bytes(*m.weight.shape) for m in linears)
     rest = 2 * (numbers - sum(m.weight.numel() for m in linears))
     assert room.weight_bytes(shape, "nf4") == four_bit + rest
-    adapter = policy_room.with_new_lora(model, 16, 32, 0)
+    adapter = with_new_lora(model, 16, 0)
     counted = sum(p.numel() for p in get_peft_model_state_dict(adapter).values())
     assert room.lora_parameters(shape, 16) == counted
 
@@ -96,9 +98,7 @@ def test_a_matrix_in_nf4_has_the_bytes_of_bitsandbytes(size):
 @pytest.mark.parametrize("name", ["adamw", "adamw8bit"])
 def test_the_adapters_bytes_are_those_of_the_real_optimizer(name):
     config = CONFIGS["untied Qwen2.5"]
-    model = policy_room.with_new_lora(
-        Qwen2ForCausalLM(config), 128, 32, 0
-    )  # all matrices in 8 bits
+    model = with_new_lora(Qwen2ForCausalLM(config), 128, 0)  # all matrices in 8 bits
     policy = policy_room.Policy(model, None, "none")
     import step
 
@@ -167,9 +167,7 @@ def test_activations_with_their_graph(hidden, intermediate, heads, kv, layers, r
         num_key_value_heads=kv,
     )
     base = Qwen2ForCausalLM(config).to(torch.bfloat16)
-    policy = policy_room.Policy(
-        policy_room.with_new_lora(base, 16, 32, 0), None, "none", checkpointed
-    )
+    policy = policy_room.Policy(with_new_lora(base, 16, 0), None, "none", checkpointed)
     policy.model.train()
     for p in policy.trainable():
         p.grad = torch.zeros_like(p)
@@ -186,7 +184,7 @@ def test_activations_with_their_graph(hidden, intermediate, heads, kv, layers, r
 def test_a_prefill_and_a_draw():
     config = CONFIGS["untied Qwen2.5"]
     model = Qwen2ForCausalLM(config).to(torch.bfloat16)
-    model = policy_room.with_new_lora(model, 16, 32, 0)
+    model = with_new_lora(model, 16, 0)
     ids = torch.zeros(4, 96, dtype=torch.long)
     mask = torch.ones_like(ids)
     mask[0, :5] = 0
@@ -269,11 +267,11 @@ def test_completions_longer_than_the_context_are_refused():
 
 def test_a_dry_run_needs_no_gpu_no_network_and_no_weights(tmp_path):
     """In under five seconds of processor time (another process may hold the clock up)."""
-    command = [sys.executable, str(Path(room.__file__).parent / "rapo_mini.py"), "--dry-run"]
+    command = [sys.executable, str(ROOT / "rapo_mini.py"), "--dry-run"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     before = os.times()
     done = subprocess.run(
-        [*command, "--gpu-memory", "12"],
+        [*command[:-1], "--gpu-memory", "12"],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
@@ -297,6 +295,6 @@ def test_a_dry_run_needs_no_gpu_no_network_and_no_weights(tmp_path):
 
 
 def test_the_readme_shows_the_table_that_is_computed():
-    readme = (Path(room.__file__).parent / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = room.table_of_cards(QWEN_3B, settings_for())
     assert table in readme

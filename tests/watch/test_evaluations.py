@@ -9,26 +9,24 @@ from pathlib import Path
 import pytest
 
 import pass_at_k
-from pass_at_k import Evaluation
-from policy import BUNDLED_BASE, load_policy
+from pass_at_k import Evaluation, count_correct
+from policy import load_policy
 from problems import Problem, load_problems
+from settings import BUNDLED_BASE, Settings, resolve
 from verifier import verify
-from watch import evaluations as room
-from watch.evaluations import Log, count_correct
+from watch.evaluations import Log
 
 HEADER = {"n": 6, "seed": 0}
-OPTIONS = {"samples": 6, "adapter_on": True, "template": "plain", "max_new_tokens": 8}
-OPTIONS |= {"temperature": 1.0, "seed": 0, "label": "trained"}
+SETTINGS = resolve(Settings(max_new_tokens=8))[0]
+OPTIONS = {"settings": SETTINGS, "samples": 6, "seed": 0, "label": "trained"}
 PROBLEMS = [Problem("1, 2", "5"), Problem("What comes next: 3, 4, 5, 6?", "7")] * 2
 
 
 def test_counting_does_not_depend_on_how_many_rows_run_at_once(small_policy):
     """Each problem gets its own samples, also where a group is cut or problems share a batch."""
     problems = [Problem("1, 2", "5"), Problem("What comes next: 3, 4, 5, 6?", "7")] * 2
-    options = {"samples": 6, "adapter_on": True, "template": "plain", "max_new_tokens": 8}
-    options |= {"temperature": 1.0, "seed": 0}
     for rows in (4, 12, 100):
-        counted = count_correct(small_policy, problems, rows=rows, **options)
+        counted = count_correct(small_policy, problems, rows=rows, **OPTIONS)
         assert counted.shape == (4,) and (counted <= 6).all()
 
 
@@ -39,15 +37,13 @@ def test_right_answers_are_counted_for_the_right_problem(small_policy, monkeypat
         type("V", (), {"reward": 1.0, "reason": "correct", "answer": "1"}),
         type("V", (), {"reward": 0.0, "reason": "wrong", "answer": "2"}),
     )
-    monkeypatch.setattr(room, "verify", lambda _text, gold: verdict[gold != "gold 3"])
+    monkeypatch.setattr(pass_at_k, "verify", lambda _text, gold: verdict[gold != "gold 3"])
     counted = count_correct(
         small_policy,
         problems,
+        SETTINGS,
         samples=3,
         adapter_on=False,
-        template="plain",
-        max_new_tokens=4,
-        temperature=1.0,
         seed=0,
         rows=7,
     )
@@ -59,7 +55,9 @@ def one_way(monkeypatch):
     """A verdict that depends on the text alone, so that counts differ from problem to problem."""
     right = type("V", (), {"reward": 1.0, "reason": "correct", "answer": "x"})
     wrong = type("V", (), {"reward": 0.0, "reason": "wrong", "answer": None})
-    monkeypatch.setattr(room, "verify", lambda text, _gold: (wrong, right)[sum(map(ord, text)) % 2])
+    monkeypatch.setattr(
+        pass_at_k, "verify", lambda text, _gold: (wrong, right)[sum(map(ord, text)) % 2]
+    )
 
 
 @pytest.mark.parametrize("rows", [4, 6, 12, 100])
@@ -76,17 +74,17 @@ def test_a_cut_log_gives_the_counts_of_an_undisturbed_one(
     path.write_text("".join(kept.get(cut, lines[:1])))
     log = Log(path, HEADER)
     sampled = []
-    sample = room.sample_within_memory
+    sample = pass_at_k.sample_groups
 
     def watched(*args, **options):
         sampled.append(1)
         return sample(*args, **options)
 
-    room.sample_within_memory = watched
+    pass_at_k.sample_groups = watched
     try:
         again = count_correct(small_policy, PROBLEMS, rows=rows, log=log, **OPTIONS)
     finally:
-        room.sample_within_memory = sample
+        pass_at_k.sample_groups = sample
     assert plain.tolist() == first.tolist() == again.tolist() and 0 < plain.sum() < 24
     assert path.read_text() == whole, "and the very completions"
     batches = {4: 8, 6: 4, 12: 2, 100: 1}[rows]

@@ -4,7 +4,7 @@ import pytest
 
 import rapo_mini
 from settings import Settings
-from watch.health import SILENT, WINDOW, diagnose
+from watch.health import STEPS_WITHOUT, WINDOW, diagnose
 
 
 def step(**others):
@@ -19,7 +19,7 @@ def learning(steps):
     ]
 
 
-@pytest.mark.parametrize("steps", [1, SILENT, 5 * WINDOW])
+@pytest.mark.parametrize("steps", [1, STEPS_WITHOUT, 5 * WINDOW])
 def test_nothing_is_said_of_a_healthy_run(steps):
     assert diagnose(learning(steps), "rapo") == {}
 
@@ -40,7 +40,7 @@ def test_rising_entropy_alone_or_falling_reward_alone_is_not_dissolving():
 
 @pytest.mark.parametrize("reward, remedy", [(0.0, "easier problems"), (1.0, "harder problems")])
 def test_no_signal_says_whether_problems_are_too_hard_or_too_easy(reward, remedy):
-    silent = [step(reward=reward, groups_with_signal=0.0)] * SILENT
+    silent = [step(reward=reward, groups_with_signal=0.0)] * STEPS_WITHOUT
     assert remedy in diagnose(silent, "rapo")["no signal"]
     assert diagnose(silent[1:], "rapo") == {}
     assert diagnose([*silent, step()], "rapo") == {}
@@ -49,7 +49,7 @@ def test_no_signal_says_whether_problems_are_too_hard_or_too_easy(reward, remedy
 @pytest.mark.parametrize("arm, flag", [("rapo", "--phi-min"), ("no-kl", "--lr")])
 def test_no_signal_after_a_good_beginning_does_not_blame_the_problems(arm, flag):
     """As a run with alpha 0.3 and phi_min 0.3 does: noise before the entropy's window is full."""
-    silent = [step(reward=0.0, groups_with_signal=0.0)] * SILENT
+    silent = [step(reward=0.0, groups_with_signal=0.0)] * STEPS_WITHOUT
     sentence = diagnose(learning(WINDOW) + silent, arm)["no signal"]
     assert "at its beginning (0.25)" in sentence and flag in sentence
     assert "--data" not in sentence
@@ -60,7 +60,7 @@ def test_no_signal_after_a_good_beginning_does_not_blame_the_problems(arm, flag)
 @pytest.mark.parametrize("ended, flag", [(1.0, "--prompt-template"), (0.1, "--max-new-tokens")])
 def test_no_answer_tells_a_wrong_prompt_from_too_few_tokens(ended, flag):
     reasons = {"no_answer": 100, "unparseable": 28}
-    mute = [step(reward=0.0, ended=ended, reasons=reasons)] * SILENT
+    mute = [step(reward=0.0, ended=ended, reasons=reasons)] * STEPS_WITHOUT
     assert flag in diagnose(mute, "rapo")["no answer"]
     assert diagnose([*mute, step(reasons={"no_answer": 127, "wrong": 1})], "rapo") == {}
 
@@ -68,7 +68,7 @@ def test_no_answer_tells_a_wrong_prompt_from_too_few_tokens(ended, flag):
 def test_a_run_says_it_once_on_the_screen(tmp_path, capfd):
     """Three tokens are too few for any answer: a real run, told so while it runs."""
     settings = Settings(
-        steps=SILENT + 3,
+        steps=STEPS_WITHOUT + 3,
         prompts=1,
         group_size=2,
         max_new_tokens=3,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-import objective
 import rapo_mini
 import step
-from policy import load_tokenizer, reference_weights
+from machine.loading import load_tokenizer
+from policy import reference_weights
 from settings import Settings, resolve
 from watch import recorder as room
 from watch.tracer import finite
@@ -29,11 +29,11 @@ def run_for(tmp_path, **changed):
 def traced_step(run, steps_before=2):
     """The records and metrics of a step of a policy that has left the reference."""
     for _ in range(steps_before):
-        run.train_step()
+        rapo_mini.train_step(run)
     rolled = step.rollout(run.policy, run.problems_of(run.step), run.settings, run.step)
-    records = []
-    metrics = step.learn(run.policy, run.optimizer, rolled, run.settings, records)
-    return rolled, records, metrics
+    recorder = room.Recorder(run.policy, rolled, run.settings)
+    metrics = step.learn(run.policy, run.optimizer, rolled, run.settings, recorder).metrics
+    return rolled, recorder.records, metrics
 
 
 def same_float32(numbers, tensor):
@@ -72,23 +72,26 @@ def test_every_number_is_the_one_that_the_step_used(tmp_path, monkeypatch, cut):
 
     def watched_score(*args, **kwargs):
         terms = score(*args, **kwargs)
-        caught.append([args[3], args[4], terms])
+        if torch.is_grad_enabled():  # the step's own pass, not the recorder's
+            caught.append([args[3], args[4], terms])
         return terms
 
     def watched_shares(terms, logp_old, advantage, mask, **options):
         result = token_shares(terms, logp_old, advantage, mask, **options)
-        caught[-1] += [logp_old, advantage, *result]
+        if torch.is_grad_enabled():
+            caught[-1] += [logp_old, advantage, *result]
         return result
 
     score, token_shares = step.score, step.token_shares
     run = run_for(tmp_path, **cut)
     for _ in range(2):
-        run.train_step()
+        rapo_mini.train_step(run)
     rolled = step.rollout(run.policy, run.problems_of(2), run.settings, 2)
     monkeypatch.setattr(step, "score", watched_score)
     monkeypatch.setattr(step, "token_shares", watched_shares)
-    records = []
-    step.learn(run.policy, run.optimizer, rolled, run.settings, records)
+    recorder = room.Recorder(run.policy, rolled, run.settings)
+    step.learn(run.policy, run.optimizer, rolled, run.settings, recorder)
+    records = recorder.records
     order = torch.argsort(rolled.completions.mask.sum(dim=1), stable=True).tolist()
     rows = []  # in the step's order, which is by length
     for _, mask, terms, logp_old, advantage, shares, clipped in caught:
@@ -142,8 +145,9 @@ def test_candidates_are_the_likeliest_of_the_whole_vocabulary(tmp_path, arm):
             p.data.copy_(0.05 * torch.randn(p.shape))
     rolled = step.rollout(run.policy, run.problems_of(2), run.settings, 2)
     state = [p.detach().clone() for p in run.policy.trainable()]
-    records = []
-    step.learn(run.policy, run.optimizer, rolled, run.settings, records)
+    recorder = room.Recorder(run.policy, rolled, run.settings)
+    step.learn(run.policy, run.optimizer, rolled, run.settings, recorder)
+    records = recorder.records
     for p, before in zip(run.policy.trainable(), state, strict=True):
         p.data.copy_(before)
     c, prompt = records[0]["completions"][1], records[0]["prompt"]["index"]
@@ -196,7 +200,7 @@ def test_tracing_leaves_the_run_bit_equal(tmp_path, changed):
     plain = run_for(tmp_path / "plain", **changed)
     traced = run_for(tmp_path / "b", **changed, trace=str(tmp_path / "t"), trace_at="0,1,3")
     for _ in range(4):
-        one, other = plain.train_step(), traced.train_step()
+        one, other = rapo_mini.train_step(plain)[0], rapo_mini.train_step(traced)[0]
         assert {k: v for k, v in one.items() if k not in TIMES} == {
             k: v for k, v in other.items() if k not in TIMES
         }
@@ -213,30 +217,32 @@ def test_an_untraced_step_does_none_of_it(tmp_path, monkeypatch):
         raise AssertionError("work for a trace that nobody asked for")
 
     run = run_for(tmp_path, trace=str(tmp_path / "t"), trace_at="1", steps=2)
-    for name in ("candidates", "Glimpse"):
-        monkeypatch.setattr(objective, name, not_now)
-    monkeypatch.setattr(step, "Recorder", not_now)
-    run.train_step()
+    monkeypatch.setattr(room, "glimpse", not_now)
+    monkeypatch.setattr(rapo_mini, "Recorder", not_now)
+    rapo_mini.train_step(run)
     with pytest.raises(AssertionError, match="nobody asked"):
-        run.train_step()
+        rapo_mini.train_step(run)
 
 
 def test_each_token_is_looked_at_once(tmp_path, monkeypatch):
-    """The backward pass computes each chunk again; the trace must not hold it twice."""
+    """Only micro-batches of the traced group are looked at, and no token of them twice."""
     run = run_for(tmp_path, chunk_tokens=5, micro_batch=3)
-    seen = []
-    real = room.Recorder.add
+    seen, added = [], []
+    glimpse, add = room.glimpse, room.Recorder.add
 
-    def add(self, part, terms, glimpses, shares, clipped):
-        seen.append(glimpses)
-        real(self, part, terms, glimpses, shares, clipped)
+    def watched_glimpse(logits, ref_logits, token, *rest):
+        seen.append(len(token))
+        return glimpse(logits, ref_logits, token, *rest)
 
-    monkeypatch.setattr(room.Recorder, "add", add)
+    def watched_add(self, micro_batch, looked_at):
+        added.append((int(micro_batch.mask.sum()), looked_at is not None))
+        add(self, micro_batch, looked_at)
+
+    monkeypatch.setattr(room, "glimpse", watched_glimpse)
+    monkeypatch.setattr(room.Recorder, "add", watched_add)
     traced_step(run, 0)
-    assert sum(g is not None for g in seen) < len(seen), (
-        "only micro-batches of the group are looked at"
-    )
-    assert all(len(g) == 1 for g in seen if g is not None)
+    assert not all(looked for _, looked in added)
+    assert sum(seen) == sum(tokens for tokens, looked in added if looked)
 
 
 def test_a_step_that_is_not_finite_is_still_json(tmp_path):
@@ -245,8 +251,9 @@ def test_a_step_that_is_not_finite_is_still_json(tmp_path):
     broken = replace(
         rolled, completions=rolled.completions._replace(logp=rolled.completions.logp - 1e9)
     )
-    records = []
-    metrics = step.learn(run.policy, run.optimizer, broken, run.settings, records)
+    recorder = room.Recorder(run.policy, broken, run.settings)
+    metrics = step.learn(run.policy, run.optimizer, broken, run.settings, recorder).metrics
+    records = recorder.records
     assert metrics["skipped"] and not math.isfinite(metrics["loss"])
     text = json.dumps(finite(records[0]), allow_nan=False)
     assert json.loads(text)["metrics"]["loss"] is None

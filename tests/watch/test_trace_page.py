@@ -10,6 +10,7 @@ import rapo_mini
 from docs.trace_screenshot import MISSING, chromium, chromium_path
 from settings import Settings
 from watch import tracer
+from watch.run_folder import write_whole
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason=MISSING)
 HOSTILE = "</script><script>document.title='owned'</script> & &lt; <b>x</b>"
@@ -38,7 +39,7 @@ def folder(tmp_path_factory):
     last["problems"][0] = last["completions"][0]["reason"] = HOSTILE
     first, second, third = last["completions"][0]["columns"]["token"][:3]
     last["vocabulary"] |= {str(first): HOSTILE, str(second): " \n", str(third): "\u200d\x00"}
-    tracer.replace_file(out / "trace.html", tracer.page([tracer.as_json(r) for r in records]))
+    write_whole(out / "trace.html", tracer.page([tracer.as_json(r) for r in records]))
     return out, records
 
 
@@ -368,7 +369,7 @@ def long_record(record, length):
 def test_a_thousand_tokens_a_completion_stay_light(browser, folder, tmp_path):
     """Counted by work, not by the clock: one element a token, and a move touches two of them."""
     record = long_record(folder[1][0], 1000)
-    tracer.replace_file(tmp_path / "long.html", tracer.page([tracer.as_json(record)]))
+    write_whole(tmp_path / "long.html", tracer.page([tracer.as_json(record)]))
     with opened(browser, tmp_path / "long.html") as page:
         assert page.locator(".tokens *").count() == 16_000
         assert page.evaluate("document.querySelectorAll('.tokens [style]').length") == 0

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 import rapo_mini
-from settings import Settings, load_config
+from settings import Settings
+from watch import run_folder
 from watch import tracer as room
+from watch.run_folder import load_config
 
-ROOT = Path(room.__file__).parent
+ROOT = Path(rapo_mini.__file__).parent
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "show_every": 0, "threads": 1}
-SMALL |= {"eval_problems": 0, "save_every": 1}
+SMALL |= {"eval_problems": 0}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def test_the_traced_numbers_are_those_of_metrics_jsonl(traced):
     assert [r["metrics"] for r in records] == [json.loads(line) for line in lines]
     for record in records:
         assert sum(record["rows"]["share"]) == pytest.approx(record["metrics"]["loss"], abs=1e-6)
-    assert "out/trace.html" in screen and "watch/tracer.py out" in screen
+    assert "out/trace.html" in screen and "python -m watch out" in screen
 
 
 class Parts(HTMLParser):
@@ -127,7 +129,7 @@ def test_a_kill_while_writing_leaves_the_trace_before(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room.os, "replace", killed)
+    monkeypatch.setattr(run_folder.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         trace.add({"step": 1, "completions": []})
     assert steps_in(tmp_path) == [0]
@@ -194,8 +196,8 @@ def test_bad_settings_are_named(tmp_path, capsys, wrong, names):
 
 
 def view(*args):
-    command = [sys.executable, str(ROOT / "watch/tracer.py"), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "watch", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
 
 
 def test_the_view_shows_the_equation_the_group_and_a_token(traced):

@@ -5,8 +5,8 @@ import json
 import pytest
 from datasets import Dataset
 
+from problems import load_problems
 from worlds import public_sets as room
-from worlds.public_sets import load_problems
 
 # Rows as the sets have them: the same columns, the same types, two rows each.
 SIMPLERL = [

@@ -1,4 +1,4 @@
-"""problems.py: the bundled world is what it says."""
+"""worlds/puzzles.py: the bundled world is what it says."""
 
 import random
 from collections import Counter
@@ -6,19 +6,17 @@ from fractions import Fraction
 
 import pytest
 
-from pass_at_k import Problem
-from problems import (
+from problems import Problem, puzzles, render_prompt
+from verifier import extract_answer, verify
+from worlds.puzzles import (
     KIND_WEIGHTS,
     RULES,
     Term,
     draw_puzzle,
-    puzzles,
     question,
-    render_prompt,
     split_of,
     worked_answer,
 )
-from verifier import extract_answer, verify
 
 
 def integers(*values):
