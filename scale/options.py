@@ -59,7 +59,7 @@ FIXED = {
     "off_policy_mask_threshold": ((None,), "every completion carries loss"),
     "use_bias_correction_kl": (
         (False,),
-        "rho * k3 has the reverse KL's gradient: arm='reverse-kl'",
+        "the arm says whether rho stands before k3: arm='grpo-unbiased'",
     ),
     "sync_ref_model": ((False,), "pi_ref is the frozen base"),
     "router_aux_loss_coef": ((None, 0.0), "the objective has no load-balancing term"),
@@ -89,7 +89,7 @@ class RAPOConfig(GRPOConfig):
 
     arm: str = field(
         default="rapo",
-        metadata={"help": "rapo: reweighted forward KL; grpo: k3; reverse-kl: exact; no-kl."},
+        metadata={"help": "rapo, rapo-light, grpo, grpo-unbiased, reverse-kl, no-kl."},
     )
     kl_form: str = field(
         default="auto",
@@ -108,6 +108,11 @@ class RAPOConfig(GRPOConfig):
         default=None,
         metadata={"help": "Power of the reference where the reward is 0. None: the arm's own."},
     )
+    phi: str = field(
+        default="linear",
+        metadata={"help": "phi by reward: linear from phi_min to 1, or the paper's inverse, tanh."},
+    )
+    tau_max: float = field(default=2.2, metadata={"help": "phi inverse is 1 / (tau_max - r)."})
     phi_from: str = field(
         default="completion",
         metadata={"help": "phi follows the completion's reward or the group's."},
@@ -128,7 +133,8 @@ class RAPOConfig(GRPOConfig):
         own = ARMS[self.arm]
         self.beta = own.alpha if self.beta is None else self.beta
         self.entropy_coef = own.beta if self.entropy_coef is None else self.entropy_coef
-        self.phi_min = own.phi_min if self.phi_min is None else self.phi_min
+        if self.phi_min is None and self.phi == "linear":
+            self.phi_min = own.phi_min
         super().__post_init__()
         check(self)
 
@@ -149,18 +155,32 @@ def check(config: RAPOConfig) -> None:
             f"generation_kwargs {', '.join(extra)} may change the distribution that is sampled from, "
             f"which log pi_old would not know. Allowed: {', '.join(sorted(HARMLESS))}"
         )
-    if not 0 <= config.phi_min <= 1 or (config.phi_min != 1 and not ARMS[config.arm].reweighted):
-        raise ValueError(
-            f"phi_min={config.phi_min} must lie between 0 and 1, and has a meaning for arm='rapo' only"
-        )
-    if config.phi_from not in ("completion", "group"):
-        raise ValueError(f"phi_from={config.phi_from!r} must be 'completion' or 'group'")
+    check_phi(config)
     if config.beta and config.kl_form == "none":
         raise ValueError(f"beta={config.beta} has no meaning for arm='no-kl': it has no KL")
     if min(config.beta, config.entropy_coef) < 0 or config.chunk_tokens < 1:
         raise ValueError(
             f"beta={config.beta} and entropy_coef={config.entropy_coef} must be at least 0, "
             f"chunk_tokens={config.chunk_tokens} at least 1"
+        )
+
+
+def check_phi(config: RAPOConfig) -> None:
+    """Raise ValueError for a phi that does not exist, or that the arm has no place for."""
+    if config.phi not in ("linear", "inverse", "tanh"):
+        raise ValueError(f"phi={config.phi!r} must be 'linear', 'inverse' or 'tanh'")
+    if config.phi_from not in ("completion", "group"):
+        raise ValueError(f"phi_from={config.phi_from!r} must be 'completion' or 'group'")
+    if config.tau_max < 2:
+        raise ValueError(f"tau_max={config.tau_max} must be at least 2, or phi would exceed 1")
+    if config.phi != "linear":
+        if config.phi_min is not None:
+            raise ValueError(f"phi_min={config.phi_min} has a meaning for phi='linear' only")
+        if not ARMS[config.arm].reweighted:
+            raise ValueError(f"phi={config.phi!r} has a meaning for arm='rapo' only")
+    elif not 0 <= config.phi_min <= 1 or (config.phi_min != 1 and not ARMS[config.arm].reweighted):
+        raise ValueError(
+            f"phi_min={config.phi_min} must lie between 0 and 1, and has a meaning for arm='rapo' only"
         )
 
 
@@ -190,6 +210,7 @@ ELSEWHERE = {
     "eval_data": "python pass_at_k.py --adapter",
     "eval_problems": "python pass_at_k.py --adapter",
     "eval_samples": "python pass_at_k.py --adapter",
+    "refresh_reference": "python rapo_mini.py --refresh-reference",
     "show_every": "RAPOConfig(log_completions=True)",
     "trace": "python rapo_mini.py --trace",
     "trace_at": "python rapo_mini.py --trace",
@@ -238,7 +259,9 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         kl_form=settings.kl_form,
         beta=settings.alpha,
         entropy_coef=settings.beta,
-        phi_min=settings.phi_min,
+        phi=settings.phi,
+        phi_min=settings.phi_min if settings.phi == "linear" else None,
+        tau_max=settings.tau_max,
         phi_from=settings.phi_from,
         epsilon=settings.clip_eps,
         chunk_tokens=settings.chunk_tokens,

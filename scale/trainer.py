@@ -33,6 +33,7 @@ from objective import (
     group_advantages,
     phi_of_groups,
     token_objective,
+    weigh_kl,
 )
 from policy import terms_in_chunks, to_rows
 from scale.options import GRPOTrainer, RAPOConfig, need_trl
@@ -76,7 +77,10 @@ def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tenso
             f"rewards from {float(reward.min()):g} to {float(reward.max()):g}: phi is defined for "
             "rewards between 0 and 1. Change reward_weights, or the arm"
         )
-    return advantage, phi_of_groups(reward, config.phi_min, config.phi_from).flatten()
+    phi = phi_of_groups(
+        reward, config.phi_min, config.phi_from, config.phi, config.tau_max
+    )  # (P, G)
+    return advantage, phi.flatten()
 
 
 # ---------------------------------------------------------------- scoring
@@ -183,6 +187,7 @@ class RAPOTrainer(GRPOTrainer):
         mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)  # (b, T)
         terms = self.token_terms(model, inputs, mask)  # (b, T)
         logp_old = inputs.get("old_per_token_logps", terms.logp.detach())  # (b, T)
+        terms = weigh_kl(terms, logp_old, self.args.arm)  # (b, T)
         # With vLLM, TRL weighs g by pi_trainer / pi_sampler, which is >= 0: the same as weighing A.
         advantage = inputs["advantages"][:, None] * inputs.get("importance_sampling_ratio", 1)
         objective, clipped = token_objective(

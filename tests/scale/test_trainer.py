@@ -39,7 +39,9 @@ CLOSE = 1e-6  # float32; the largest gradient of the scene is about 0.01
 FORMS = [
     ("rapo", "exact"),
     ("rapo", "sampled"),
+    ("rapo-light", "exact"),
     ("grpo", "sampled"),
+    ("grpo-unbiased", "sampled"),
     ("reverse-kl", "exact"),
     ("reverse-kl", "sampled"),
     ("no-kl", "auto"),
@@ -191,6 +193,17 @@ def test_phi_may_follow_the_group(scene):
     shown = list(trainer._logs["advantages"])  # in the table of log_completions
     assert shown == pytest.approx(group_advantages(scene[2].reward).flatten().tolist())
     assert max((ours[n] - seen.seen[0][n]).abs().max() for n in ours) > 1e-5
+
+
+@pytest.mark.parametrize("phi", ["inverse", "tanh"])
+def test_phi_may_be_the_papers(scene, phi):
+    _, ours = learned(scene, phi=phi, beta=0.0)
+    trainer, seen = trainer_of(scene[0], phi=phi, entropy_coef=0.0)
+    trainer.train()
+    assert_same_gradients(ours, seen.seen[0])
+    for wrong, message in (({"phi_min": 0.5}, "phi_min=0.5"), ({"arm": "grpo"}, f"phi='{phi}'")):
+        with pytest.raises(ValueError, match=message):
+            RAPOConfig("x", phi=phi, use_cpu=True, bf16=False, **wrong)
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "bnpo", "dr_grpo"])
@@ -538,6 +551,8 @@ REFUSED = {
     "generation_kwargs": {"num_beams": 2},
     "phi_min": 1.5,
     "phi_from": "token",
+    "phi": "square",
+    "tau_max": 1.5,
     "beta": -0.1,
     "chunk_tokens": 0,
 }
@@ -558,7 +573,7 @@ def test_each_fixed_option_exists_in_trl_and_is_tested():
 
 def test_an_arm_has_its_own_weights():
     weights = {}
-    for arm in ("rapo", "grpo", "reverse-kl", "no-kl"):
+    for arm in ARMS:
         config = RAPOConfig("x", arm=arm, use_cpu=True, bf16=False)
         weights[arm] = (config.beta, config.entropy_coef, config.phi_min)
     assert weights == {name: (arm.alpha, arm.beta, arm.phi_min) for name, arm in ARMS.items()}
@@ -582,6 +597,7 @@ def test_rewards_that_phi_cannot_follow(scene):
     [
         ({"trace": "out"}, "--trace has no meaning"),
         ({"sample_rows": 4}, "--sample-rows has no meaning"),
+        ({"refresh_reference": 4}, "--refresh-reference has no meaning"),
         ({"vllm": "colocate", "quant": "nf4"}, "--vllm colocate needs --quant none"),
         ({"prompts": 3, "group_size": 5, "micro_batch": 4}, "15 completions cannot be shared out"),
         ({"model": "nowhere"}, "--model"),
