@@ -1,20 +1,17 @@
-"""Arms x seeds -> the paper's figure in miniature: who ends above its own base, and at which k.
-
-    python compare.py --quick      base, GRPO and RAPO, one seed: minutes
-    python compare.py              everything in docs/results.md: hours, goes on where it was stopped
+"""The cells of a comparison: what runs one, and what runs them all and goes on where it was stopped.
 
 A cell is one training run of `rapo_mini.py` and the right answers of its adapter on sets of puzzles.
-What makes the comparison fair [ours]: the plan (`compare/plan.py`); all cells are scored on the same
-puzzles, so that differences are paired; Hard is what the base missed in one set of samples, and
-everybody, the base too, is scored on others; intervals count problems and seeds (`compare/tables.py`).
+What makes the comparison fair: the rule that chooses each arm's weight (`plan.py`); all cells are scored
+on the same puzzles, so that differences are paired; Hard is what the base missed in one set of samples,
+and every arm, the base too, is scored on others; intervals count problems and seeds (`results.py`).
 
     Full        test puzzles as they come
     Easy        those of Full that the base solved in its first set of samples
-    Hard        of a larger pool of test puzzles, those that it did not: in Full there are too few of them
+    Hard        of a larger pool of test puzzles, those that it did not: Full has too few of them
     validation  chooses the KL weights, and nothing else
 
-Finished cells live in OUT/compare.json and are never run again; runs in progress in OUT/cells, from which
-a killed comparison resumes.
+Finished cells stand in OUT/compare.json and are never run again; runs in progress in OUT/cells, where
+a killed comparison finds them.
 """
 
 from __future__ import annotations
@@ -24,27 +21,24 @@ import hashlib
 import json
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 import rapo_mini
-from compare.plan import BASE, VALIDATION_SAMPLES, Cell, plan, quick_plan
-from compare.tables import draw, report
-from policy import BUNDLED_BASE, Policy, load_policy
+from compare.plan import BASE, VALIDATION_SAMPLES, Cell, cells_so_far, quick_cells
+from pass_at_k import count_correct
+from policy import Policy, load_policy
 from problems import Problem, puzzles
-from settings import Settings, resolve, whole
-from watch.evaluations import count_correct
+from settings import BUNDLED_BASE, Settings, resolve
+from watch.run_folder import read_metrics, save_adapter, write_whole
 
 PROTOCOL = ("steps", "problems", "pool", "samples")  # options that finished cells have in common
 LAST = 20  # steps at the end of a run that its entropy and reward are averaged over
@@ -60,7 +54,7 @@ class Options:
     """Folder of compare.json, the tables, the figures and the runs. None: runs/compare[-quick]."""
     quick: bool = False
     """Only GRPO and RAPO at their default weights, one seed."""
-    parts: tuple[Literal["seeds", "ablations", "map", "second grid"], ...] = (
+    stages: tuple[Literal["seeds", "ablations", "map", "second grid"], ...] = (
         "seeds",
         "ablations",
         "map",
@@ -111,14 +105,15 @@ def missed_by_base(problems: list[Problem], options: Options) -> list[int]:
 
 
 def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dict:
-    """Train, then count right answers; everything it prints goes to FOLDER.screen.txt.
+    """Train, then count right answers: the cell's entry in compare.json.
 
-    hard: indices of the pool.
+    hard: indices of the pool. What the run prints goes to FOLDER.screen.txt.
     """
     torch.set_num_threads(1)
     sets = puzzle_sets(options)
-    scored = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
-    validation = puzzles("validation", options.problems, FULL_SEED)
+    asked = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
+    if cell.seed == 0:  # what chooses the weights and the defaults
+        asked["validation"] = puzzles("validation", options.problems, FULL_SEED)
     with (
         Path(f"{folder}.screen.txt").open("a") as screen,
         contextlib.redirect_stdout(screen),
@@ -126,39 +121,25 @@ def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dic
     ):
         if cell == BASE:
             base = load_policy(str(BUNDLED_BASE))
-            counts = {
-                name: right_answers(base, some, SECOND_SEED, options.samples, adapter_on=False)
-                for name, some in scored.items()
-            }
-            counts["validation"] = right_answers(
-                base, validation, SECOND_SEED, VALIDATION_SAMPLES, adapter_on=False
-            )
-            return {"cell": asdict(cell), **counts}
+            return {"cell": asdict(cell), **scores(base, asked, SECOND_SEED, options, False)}
         run = trained(cell, folder, options)
         began = time.perf_counter()
-        seed = CELL_SEED + cell.seed
-        counts = {
-            name: right_answers(run.policy, some, seed, options.samples)
-            for name, some in scored.items()
-        }
-        if cell.seed == 0:  # what chooses the weights and the defaults
-            counts["validation"] = right_answers(run.policy, validation, seed, VALIDATION_SAMPLES)
-        seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
-    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        counts = scores(run.policy, asked, CELL_SEED + cell.seed, options)
+    seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
+    metrics = read_metrics(folder)[-LAST:]
     last = {
-        name: float(np.mean([m[name] for m in metrics[-LAST:]]))
-        for name in ("reward", "entropy", "kl")
+        name: float(np.mean([m[name] for m in metrics])) for name in ("reward", "entropy", "kl")
     }
-    seconds = {part: round(s, 1) for part, s in seconds.items()}
+    seconds = {name: round(s, 1) for name, s in seconds.items()}
     return {"cell": asdict(cell), "last": last, "seconds": seconds, **counts}
 
 
 def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
     """The cell's finished run; one that was killed goes on where it was."""
     if (folder / "config.json").exists():
-        run = rapo_mini.start(Settings(resume=str(folder), steps=options.steps))
+        given = Settings(resume=str(folder), steps=options.steps)
     else:
-        settings = Settings(
+        given = Settings(
             model=str(BUNDLED_BASE),
             steps=options.steps,
             eval_problems=0,
@@ -167,28 +148,36 @@ def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
             out=str(folder),
             **asdict(cell),
         )
-        run = rapo_mini.start(settings)
-    reason = rapo_mini.train(run)
-    if reason:
-        raise RuntimeError(f"{cell.name}: {reason}; its screen is {folder}.screen.txt")
-    run.save_adapter()
+    run = rapo_mini.start(given)
+    ending = rapo_mini.train(run)
+    if ending is not rapo_mini.Ending.DONE:
+        raise RuntimeError(f"{cell.name}: {ending.value}; its screen is {folder}.screen.txt")
+    save_adapter(run.policy.model, folder)
     return run
+
+
+def scores(
+    policy: Policy,
+    asked: dict[str, list[Problem]],
+    seed: int,
+    options: Options,
+    adapter_on: bool = True,
+) -> dict[str, list[int]]:
+    """Right answers to each problem of each set, out of options.samples, or VALIDATION_SAMPLES."""
+    samples = {name: options.samples for name in asked} | {"validation": VALIDATION_SAMPLES}
+    return {
+        name: right_answers(policy, problems, seed, samples[name], adapter_on)
+        for name, problems in asked.items()
+    }
 
 
 def right_answers(
     policy: Policy, problems: list[Problem], seed: int, samples: int, adapter_on: bool = True
 ) -> list[int]:
-    """Right answers to each problem, out of `samples` completions."""
+    """Right answers to each problem, out of `samples` completions; all cells are sampled alike."""
     settings, _ = resolve(Settings(model=str(BUNDLED_BASE)))
     return count_correct(
-        policy,
-        problems,
-        samples=samples,
-        adapter_on=adapter_on,
-        template=settings.prompt_template,
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        seed=seed,
+        policy, problems, settings, samples=samples, seed=seed, adapter_on=adapter_on
     ).tolist()
 
 
@@ -224,7 +213,7 @@ def load_results(options: Options) -> dict:
 
 
 def run_all(options: Options, results: dict) -> None:
-    """Run what the plan still lacks, options.jobs cells at a time; each is saved when it is done."""
+    """Run the cells that are not finished, options.jobs at a time; each is saved when it finishes."""
     cells = results["cells"]
     folder = options.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,14 +229,14 @@ def run_all(options: Options, results: dict) -> None:
         tqdm(unit="step", smoothing=0.05) as bar,
     ):
         while True:
-            wanted = quick_plan() if options.quick else plan(options.parts, cells)
+            wanted = quick_cells() if options.quick else cells_so_far(options.stages, cells)
             waiting = [c for c in wanted if c.name not in cells and c not in running.values()]
             for cell in waiting[: options.jobs - len(running)]:
                 running[pool.submit(run_cell, cell, folder / cell.name, options, hard)] = cell
             if not running:
                 return
-            done, _ = wait(running, timeout=2, return_when=FIRST_COMPLETED)
-            for future in done:
+            ready, _ = wait(running, timeout=2, return_when=FIRST_COMPLETED)
+            for future in ready:
                 cell = running.pop(future)
                 cells[cell.name] = future.result()
                 save(results, options)
@@ -255,9 +244,8 @@ def run_all(options: Options, results: dict) -> None:
 
 
 def save(results: dict, options: Options) -> None:
-    """Write OUT/compare.json, whole or not at all."""
-    with whole(options.out / "compare.json") as part:
-        part.write_text(json.dumps(results) + "\n")
+    """Write OUT/compare.json."""
+    write_whole(options.out / "compare.json", json.dumps(results) + "\n")
 
 
 def show_progress(
@@ -273,7 +261,7 @@ def show_progress(
     bar.total = len(trained_cells) * options.steps
     bar.update(finished * options.steps + sum(under_way.values()) - bar.n)
     bar.set_postfix_str(
-        f"{finished}/{len(trained_cells)} runs done; now "
+        f"{finished}/{len(trained_cells)} runs finished; now "
         + ", ".join(
             f"{name} {'samples' if steps in (0, options.steps) else f'step {steps}'}"
             for name, steps in under_way.items()
@@ -292,39 +280,3 @@ def completed(options: Options) -> Options:
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} {getattr(options, name)} must be at least 1")
     return options
-
-
-def main(asked: Options) -> int:
-    """Run, print the tables, draw; the exit status (2: bad input, 130: stopped by Ctrl-C)."""
-    try:
-        options = completed(asked)
-        options.out.mkdir(parents=True, exist_ok=True)
-        results = load_results(options)
-        if not options.draw_only:
-            run_all(options, results)
-        if BASE.name not in results["cells"]:
-            raise ValueError(f"{options.out} holds no finished comparison (--draw-only, --out)")
-    except ValueError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on (--out {options.out})", file=sys.stderr)
-        return 130
-    except BrokenProcessPool:
-        print(
-            "compare: a run was killed, for lack of memory perhaps: the same command goes on, with "
-            "--jobs 1 in less memory",
-            file=sys.stderr,
-        )
-        return 1
-    tables = report(results)
-    print(tables)
-    with whole(options.out / "tables.md") as part:
-        part.write_text(tables + "\n")
-    for figure in draw(results, options.out):
-        print(f"figure: {figure}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=Options.__doc__)))

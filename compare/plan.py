@@ -1,7 +1,7 @@
 """Which runs a comparison is made of: the grid of KL weights, the seeds, RAPO's ablations, the map.
 
-The rule that keeps it fair [ours]: every arm with a KL gets the same grid of weights, and its curve is
-drawn at the weight with the highest pass@64 on VALIDATION puzzles, among those that at least double the
+The rule that keeps it fair: every arm with a KL gets the same grid of weights, and its curve is
+drawn at the weight with the highest pass@64 on validation puzzles, among those that at least double the
 base's pass@1 there. The test puzzles choose nothing.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from objective import ARMS
 from pass_at_k import pass_at_k
-from settings import ARM_DEFAULTS
 
 WEIGHTS = (0.03, 0.1, 0.2, 0.3)  # KL weights that every arm with a KL is tried at
 PHI_MINS = (0.3, 0.5, 0.7)
@@ -55,40 +55,38 @@ BASE = Cell("base")
 
 def default_cell(arm: str, seed: int = 0, alpha: float | None = None, **others) -> Cell:
     """An arm with its default settings, but for what is given."""
-    values = {**ARM_DEFAULTS[arm], **others}
-    if alpha is not None:
-        values["alpha"] = alpha
-    return Cell(arm, seed=seed, **values)
+    own = ARMS[arm]
+    weights = {"alpha": own.alpha if alpha is None else alpha, "beta": own.beta}
+    return Cell(arm, seed=seed, **{**weights, "phi_min": own.phi_min, **others})
 
 
 def grid(seed: int) -> list[Cell]:
     """Every arm at every weight."""
     return [
         default_cell(arm, seed, alpha)
-        for arm in ARM_DEFAULTS
+        for arm in ARMS
         for alpha in (WEIGHTS if arm != "no-kl" else (0.0,))
     ]
 
 
-def chosen_weights(done: dict[str, dict]) -> dict[str, float]:
+def chosen_weights(finished: dict[str, dict]) -> dict[str, float]:
     """The weight of each arm by the rule. An arm without finished cells is left out.
 
-    done: the results of finished cells by name, of which those of seed 0 hold counts on the validation
-    puzzles.
+    finished: results by the name of their cell; those of seed 0 have counts on the validation puzzles.
     """
     cells: dict[str, list[Cell]] = {}
     for cell in grid(seed=0):
-        if cell.name in done:
+        if cell.name in finished:
             cells.setdefault(cell.arm, []).append(cell)
-    return {arm: chosen_by_validation(some, done).alpha for arm, some in cells.items()}
+    return {arm: chosen_by_validation(some, finished).alpha for arm, some in cells.items()}
 
 
-def chosen_by_validation(cells: list[Cell], done: dict[str, dict]) -> Cell:
+def chosen_by_validation(cells: list[Cell], finished: dict[str, dict]) -> Cell:
     """The rule: the highest pass@64 of those that double the base's pass@1; if none does, of all."""
-    base, _ = validation_score(done[BASE.name])
+    base, _ = validation_score(finished[BASE.name])
 
     def rank(cell: Cell) -> tuple[bool, float]:
-        one, many = validation_score(done[cell.name])
+        one, many = validation_score(finished[cell.name])
         return one >= 2 * base, many
 
     return max(cells, key=rank)
@@ -111,30 +109,30 @@ def ablations(alpha: float) -> dict[str, dict]:
     }
 
 
-def quick_plan() -> list[Cell]:
+def quick_cells() -> list[Cell]:
     """Base, RAPO and GRPO at their default weights."""
     return [BASE, default_cell("rapo"), default_cell("grpo")]
 
 
-def plan(parts: Collection[str], done: dict[str, dict]) -> list[Cell]:
-    """The cells that can be named so far, each once: what follows the grid waits for its choice.
+def cells_so_far(stages: Collection[str], finished: dict[str, dict]) -> list[Cell]:
+    """The cells that can be named so far, each once: the stages after the grid wait for its choice.
 
-    parts: of "seeds", "ablations", "map", "second grid"; done: the results of finished cells by name.
+    stages: of "seeds", "ablations", "map", "second grid"; finished: results by the name of their cell.
     """
     cells = [BASE, *grid(seed=0)]
-    if not all(cell.name in done for cell in cells):
+    if not all(cell.name in finished for cell in cells):
         return cells
-    chosen = chosen_weights(done)
+    chosen = chosen_weights(finished)
     ablated = [
         default_cell("rapo", seed, **kind)
         for seed in SEEDS
         for label, kind in ablations(chosen["rapo"]).items()
         if seed in ABLATION_SEEDS or label == "phi = 1"
     ]
-    found = {
+    after_the_grid = {
         "seeds": [default_cell(a, s, chosen[a]) for s in SEEDS for a in chosen],
         "ablations": ablated,
         "map": [default_cell("rapo", 0, a, phi_min=p) for a in WEIGHTS for p in PHI_MINS],
         "second grid": grid(seed=1),
     }
-    return list(dict.fromkeys(cells + [cell for part in parts for cell in found[part]]))
+    return list(dict.fromkeys(cells + [cell for stage in stages for cell in after_the_grid[stage]]))

@@ -1,4 +1,4 @@
-"""compare.py, its plan and its report: the rule, the intervals, the resumed comparison."""
+"""compare: the rule, the intervals, the tables and figures, the comparison that is killed and goes on."""
 
 import json
 import os
@@ -13,34 +13,30 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-import compare
+from compare import cells as room
+from compare.__main__ import main
+from compare.cells import Options, completed, load_results, missed_by_base, puzzle_sets
+from compare.figures import draw_curves, draw_figures, spread
 from compare.plan import (
     ABLATION_SEEDS,
     BASE,
     PHI_MINS,
     SEEDS,
     WEIGHTS,
+    cells_so_far,
     chosen_by_validation,
     chosen_weights,
     default_cell,
     grid,
-    plan,
-    quick_plan,
+    quick_cells,
 )
-from compare.tables import (
-    Results,
-    crossed_bootstrap,
-    draw,
-    draw_curves,
-    map_cells,
-    report,
-    spread,
-)
+from compare.results import Results, crossed_bootstrap
+from compare.tables import all_tables
+from objective import ARMS
 from pass_at_k import bootstrap
-from settings import ARM_DEFAULTS
 
-ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("seeds", "ablations", "map", "second grid")
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("seeds", "ablations", "map", "second grid")
 PROBLEMS, HARD, SAMPLES = 40, 12, 16
 
 
@@ -62,7 +58,7 @@ def results():
     """A whole comparison with drawn counts: RAPO 0.6, the other arms 0.4, the base 0.2 a sample."""
     rng = np.random.default_rng(0)
     cells = {BASE.name: result(BASE, rng, 0.2)}
-    while todo := [c for c in plan(PARTS, cells) if c.name not in cells]:
+    while todo := [c for c in cells_so_far(STAGES, cells) if c.name not in cells]:
         for cell in todo:
             chance = 0.6 if cell.arm == "rapo" else 0.4
             cells[cell.name] = result(cell, rng, chance, unsolved=4 if cell.alpha == 0.1 else 10)
@@ -75,25 +71,25 @@ def results():
 
 
 def test_the_grid_comes_first_and_treats_all_arms_alike():
-    cells = plan(PARTS, {})
+    cells = cells_so_far(STAGES, {})
     assert cells == [BASE, *grid(0)]
-    for arm in set(ARM_DEFAULTS) - {"no-kl"}:
+    for arm in set(ARMS) - {"no-kl"}:
         assert [c.alpha for c in cells if c.arm == arm] == list(WEIGHTS)
 
 
 def test_after_the_grid_each_arm_gets_the_seeds_at_its_own_weight(results):
     grid_only = {c.name: results["cells"][c.name] for c in [BASE, *grid(0)]}
-    cells = plan(["seeds"], grid_only)
-    for arm in ARM_DEFAULTS:
+    cells = cells_so_far(["seeds"], grid_only)
+    for arm in ARMS:
         alpha = 0.0 if arm == "no-kl" else 0.1
         assert [c.seed for c in cells if c.arm == arm and c.alpha == alpha] == list(SEEDS)
-    cells = plan(["ablations"], grid_only)
+    cells = cells_so_far(["ablations"], grid_only)
     for kind, seeds in (({"phi_min": 1.0}, SEEDS), ({"kl_form": "sampled"}, ABLATION_SEEDS)):
         assert [c.seed for c in cells if c == default_cell("rapo", c.seed, 0.1, **kind)] == list(
             seeds
         )
-    whole = plan(PARTS, grid_only)
-    assert len(whole) == len({c.name for c in whole}), "a cell is planned twice"
+    planned = cells_so_far(STAGES, grid_only)
+    assert len(planned) == len({c.name for c in planned}), "a cell is planned twice"
 
 
 def test_the_weight_is_chosen_by_validation_and_never_by_test(results):
@@ -145,7 +141,7 @@ def test_ablations_are_paired_with_rapo_by_seed(results):
         rapo, ablated = (default_cell("rapo", seed, 0.1, **kind) for kind in ({}, {"phi_min": 1.0}))
         cells[ablated.name] = cells[rapo.name]
     del cells[ablated.name]
-    text = report(results | {"cells": cells})
+    text = all_tables(Results(results | {"cells": cells}))
     rows = [row for row in text.splitlines() if "phi = 1 - rapo" in row]
     assert len(rows) == 3 and all(row.count("+0.000 [+0.000, +0.000]") == 2 for row in rows)
 
@@ -155,7 +151,7 @@ def test_an_ablation_without_a_seed_in_common_with_rapo_has_no_difference_yet(re
     early = [c for c in results["cells"] if c.startswith("rapo-alpha0.1-seed") and c[-1] != "3"]
     early += [default_cell("rapo", seed, 0.1).name for seed in (1, 2, 3, 4)]
     cells = {name: result for name, result in results["cells"].items() if name not in early}
-    assert "phi = 1 - rapo | +nan" in report(results | {"cells": cells})
+    assert "phi = 1 - rapo | +nan" in all_tables(Results(results | {"cells": cells}))
 
 
 def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
@@ -167,8 +163,8 @@ def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
 
 def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
     """Rounds: 16 samples of all problems, 16 more of the unsolved, then 32: 64 in all, or a hit."""
-    options = compare.completed(compare.Options(problems=4, pool=9, samples=64))
-    sets, asked = compare.puzzle_sets(options), []
+    options = completed(Options(problems=4, pool=9, samples=64))
+    sets, asked = puzzle_sets(options), []
     assert len(sets["test"]) == 4 and not set(sets["test"]) & set(sets["pool"])
 
     def fake(policy, problems, seed, samples, adapter_on):
@@ -176,8 +172,8 @@ def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
         first = problems[0] == sets["test"][0]
         return [1 if first and i == 0 and samples == 16 else 0 for i in range(len(problems))]
 
-    monkeypatch.setattr(compare, "right_answers", fake)
-    assert compare.missed_by_base(sets["test"], options) == [1, 2, 3]
+    monkeypatch.setattr(room, "right_answers", fake)
+    assert missed_by_base(sets["test"], options) == [1, 2, 3]
     assert [(n, s) for n, _, s in asked] == [(4, 16), (3, 16), (3, 32)]
     assert len({seed for _, seed, _ in asked}) == 3, "the same samples again"
 
@@ -186,14 +182,12 @@ def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
 
 
 def test_every_table_and_figure_is_made(results, tmp_path):
-    text = report(results)
+    text = all_tables(Results(results))
     for title in ("chosen weight", "Paired", "Seed by seed", "grid", "Ablations", "phi_min"):
         assert title in text
     assert text.count("| rapo | 0.1 | ") >= len(SEEDS)
-    assert text.count("| chosen |") == len(ARM_DEFAULTS) + 1, (
-        "one weight an arm, one place of the map"
-    )
-    for path in draw(results, tmp_path):
+    assert text.count("| chosen |") == len(ARMS) + 1, "one weight an arm, one place of the map"
+    for path in draw_figures(Results(results), tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
 
 
@@ -201,12 +195,12 @@ def test_the_defaults_and_the_tables_of_the_docs_are_those_of_its_runs():
     """The rule picks each arm's default weight, and RAPO's phi_min; docs/results.md is up to date."""
     saved = json.loads((ROOT / "docs" / "compare.json").read_text())
     chosen = chosen_weights(saved["cells"])
-    assert chosen == {arm: values.get("alpha", 0.0) for arm, values in ARM_DEFAULTS.items()}
-    on_the_map = list(map_cells(Results(saved)).values())
+    assert chosen == {name: arm.alpha for name, arm in ARMS.items()}
+    on_the_map = list(Results(saved).map_cells().values())
     assert len(on_the_map) == len(WEIGHTS) * len(PHI_MINS)
     assert chosen_by_validation(on_the_map, saved["cells"]) == default_cell("rapo")
     shown = (ROOT / "docs" / "results.md").read_text().splitlines()
-    rows = [line for line in report(saved).splitlines() if line.startswith("| ")]
+    rows = [line for line in all_tables(Results(saved)).splitlines() if line.startswith("| ")]
     assert [row for row in rows if row not in shown] == []
 
 
@@ -229,7 +223,7 @@ def test_labels_are_spread():
 
 # ---------------------------------------------------------------- the command
 
-COMMAND = [sys.executable, str(ROOT / "compare.py"), "--quick"]
+COMMAND = [sys.executable, "-m", "compare", "--quick"]
 COMMAND += ["--steps", "8", "--problems", "3", "--pool", "6", "--samples", "4", "--jobs", "2"]
 
 
@@ -237,7 +231,7 @@ def run(out, **options):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment, start_new_session=True, **options,
+        env=environment, cwd=ROOT, start_new_session=True, **options,
     )  # fmt: skip
 
 
@@ -251,7 +245,7 @@ def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
     table, errors = undisturbed.communicate(timeout=600)
     assert undisturbed.returncode == 0, errors
     killed = run(tmp_path / "killed")
-    log = tmp_path / "killed" / "cells" / quick_plan()[1].name / "metrics.jsonl"
+    log = tmp_path / "killed" / "cells" / quick_cells()[1].name / "metrics.jsonl"
     while not (log.exists() and log.read_bytes().count(b"\n") > 2):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.05)
@@ -277,26 +271,26 @@ def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
     ],
 )
 def test_bad_input_is_named_with_its_flag(tmp_path, capsys, wrong, named):
-    assert compare.main(compare.Options(out=tmp_path, **wrong)) == 2
+    assert main(Options(out=tmp_path, **wrong)) == 2
     assert named in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"cells": {}}'])
 def test_a_file_that_holds_no_comparison_is_named(tmp_path, capsys, content):
     (tmp_path / "compare.json").write_text(content)
-    assert compare.main(compare.Options(out=tmp_path)) == 2
+    assert main(Options(out=tmp_path)) == 2
     assert "compare.json" in capsys.readouterr().err
 
 
 def test_comparisons_of_different_length_or_base_are_not_mixed(tmp_path):
-    options = compare.completed(compare.Options(out=tmp_path))
-    empty = compare.load_results(options)
+    options = completed(Options(out=tmp_path))
+    empty = load_results(options)
     (tmp_path / "compare.json").write_text(json.dumps(empty))
-    assert compare.load_results(options) == empty
-    longer = compare.completed(compare.Options(out=tmp_path, steps=300))
+    assert load_results(options) == empty
+    longer = completed(Options(out=tmp_path, steps=300))
     with pytest.raises(ValueError, match=r"--steps 300, .* --steps 200"):
-        compare.load_results(longer)
+        load_results(longer)
     empty["protocol"]["base"] = "other"
     (tmp_path / "compare.json").write_text(json.dumps(empty))
     with pytest.raises(ValueError, match="another bundled base"):
-        compare.load_results(options)
+        load_results(options)

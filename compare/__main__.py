@@ -1,0 +1,51 @@
+"""python -m compare: run the comparison, print its tables, draw its figures."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures.process import BrokenProcessPool
+
+import tyro
+
+from compare.cells import Options, completed, load_results, run_all
+from compare.figures import draw_figures
+from compare.plan import BASE
+from compare.results import Results
+from compare.tables import all_tables
+from watch.run_folder import write_whole
+
+
+def main(asked: Options) -> int:
+    """The exit status: 0 finished, 1 a run was killed, 2 bad input, 130 stopped by Ctrl-C."""
+    try:
+        options = completed(asked)
+        options.out.mkdir(parents=True, exist_ok=True)
+        results = load_results(options)
+        if not options.draw_only:
+            run_all(options, results)
+        if BASE.name not in results["cells"]:
+            raise ValueError(f"{options.out} holds no finished comparison (--draw-only, --out)")
+    except ValueError as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on (--out {options.out})", file=sys.stderr)
+        return 130
+    except BrokenProcessPool:
+        print(
+            "compare: a run was killed, perhaps for lack of memory: the same command goes on; "
+            "--jobs 1 needs less memory",
+            file=sys.stderr,
+        )
+        return 1
+    found = Results(results)
+    tables = all_tables(found)
+    print(tables)
+    write_whole(options.out / "tables.md", tables + "\n")
+    for figure in draw_figures(found, options.out):
+        print(f"figure: {figure}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=Options.__doc__)))
