@@ -24,7 +24,7 @@ import run
 
 pytestmark = pytest.mark.notebooks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 
 PATHS = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
@@ -304,7 +304,7 @@ def test_every_link_and_file_that_is_named_exists(name):
     for quoted in re.findall(r"`([^`\s]+\.(?:py|md|txt|ipynb|png))`", text):
         assert (ROOT / quoted).exists() or (NOTEBOOKS / quoted).exists() or quoted in known, quoted
     for test in re.findall(r"`(test_\w+)`", text):
-        assert any(f"def {test}(" in p.read_text() for p in (ROOT / "tests").glob("*.py")), test
+        assert any(f"def {test}(" in p.read_text() for p in (ROOT / "tests").rglob("*.py")), test
 
 
 @pytest.mark.parametrize("name", PAGES)
