@@ -1,18 +1,21 @@
 """The mathematics of RAPO, and of the arms it is compared with: pure functions on tensors.
 
-What a step maximises, over groups of G completions that pi_old sampled for each prompt [paper]:
+What a step maximises, over groups of G completions that pi_old sampled for each prompt [paper, Eq. 11]:
 
     J(theta) = E[ 1/G sum_i ( g_i(theta) - alpha * D_KL(ref^_i || pi_theta) + beta * H(pi_theta) ) ]
 
 The file goes through it from left to right: advantages, the clipped surrogate g, the reweighted
 reference ref^, the KL in every form that is in use, the entropy H, and the loss -J.
 
-Where we depart from the paper [ours]. Its ref^(y|x) = pi_ref(y|x)^phi / Z is a distribution over
-whole sequences, whose Z cannot be computed. We reweight each next-token distribution instead, where
-Z is exact. The states s_t = (x, y_<t) at which the KL is taken are those that the policy visited, and
-no gradient runs through which states those are. So "forward KL" below means the mean, over the
-policy's own states, of the forward KL between next-token distributions; the forward KL between
-sequence distributions would take the mean over the reference's states.
+The paper writes ref^(y|x) = pi_ref(y|x)^phi / Z for a whole answer y (Eq. 9) and applies it token by
+token: phi acts on the next-token distribution, Z is the sum over the vocabulary. So does this file.
+
+Where we depart from it [ours]. The paper estimates the KL at the sampled token (`k_rapo`, Eq. 13); by
+default we take it exactly, over the whole vocabulary (`exact_forward_kl`). phi may be linear in the
+reward. And a warning that holds for both: the states s_t = (x, y_<t) at which the KL is taken are those
+that the policy visited, and no gradient runs through which states those are. So "forward KL" below means
+the mean, over the policy's own states, of the forward KL between next-token distributions; the forward
+KL between sequence distributions would take the mean over the reference's states.
 
 Letters: P prompts, G completions each, B = P*G; T tokens of a completion (padded); V vocabulary.
 All logs are natural: KL and entropy are in nats.
@@ -71,18 +74,28 @@ def clipped_surrogate(
 # ---------------------------------------------------------------- the reweighted reference
 
 
-def phi_of_reward(reward: Tensor, phi_min: float) -> Tensor:
-    """phi(r) = phi_min + (1 - phi_min) * r: an increasing map of rewards into [phi_min, 1].
+def phi_of_reward(
+    reward: Tensor, phi_min: float, phi: str = "linear", tau_max: float = 2.2
+) -> Tensor:
+    """phi(r), the power of the reference: increasing in the reward, with values in [0, 1]. Any shape.
 
-    The paper asks for an increasing map; that it is linear is ours. Any shape -> the same shape.
+    inverse  1 / (tau_max - r)              [paper, Eq. 16; better on Qwen2.5-3B]
+    tanh     (1 + tanh r) / 2               [paper, Eq. 17; slightly better on Qwen2.5-7B]
+    linear   phi_min + (1 - phi_min) * r    [ours: right answers leave the reference as it is]
 
-    >>> phi_of_reward(torch.tensor([0.0, 1.0]), 0.5)
-    tensor([0.5000, 1.0000])
+    >>> [phi_of_reward(torch.tensor([0.0, 1.0]), 0.5, phi) for phi in ("inverse", "tanh", "linear")]
+    [tensor([0.4545, 0.8333]), tensor([0.5000, 0.8808]), tensor([0.5000, 1.0000])]
     """
+    if phi == "inverse":
+        return 1 / (tau_max - reward)
+    if phi == "tanh":
+        return (1 + torch.tanh(reward)) / 2
     return phi_min + (1 - phi_min) * reward
 
 
-def phi_of_groups(reward: Tensor, phi_min: float, phi_from: str) -> Tensor:
+def phi_of_groups(
+    reward: Tensor, phi_min: float, phi_from: str, phi: str = "linear", tau_max: float = 2.2
+) -> Tensor:
     """phi(r) of each completion; phi_from "group" [ours] puts the group's mean reward in r's place.
 
     reward (P, G) -> (P, G).
@@ -92,11 +105,11 @@ def phi_of_groups(reward: Tensor, phi_min: float, phi_from: str) -> Tensor:
     """
     if phi_from == "group":
         reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
-    return phi_of_reward(reward, phi_min)  # (P, G)
+    return phi_of_reward(reward, phi_min, phi, tau_max)  # (P, G)
 
 
 def reweight(ref_logp: Tensor, phi: Tensor) -> Tensor:
-    """log ref^ = log softmax(phi * log pi_ref): the reference at temperature 1/phi [ours, per token].
+    """log ref^ = log softmax(phi * log pi_ref): the reference at temperature 1/phi [paper, Eq. 9].
 
     ref_logp (..., V), phi (..., 1) or broadcastable -> (..., V). phi = 1 is the reference itself,
     phi = 0 the uniform distribution.
@@ -116,8 +129,14 @@ def reweight(ref_logp: Tensor, phi: Tensor) -> Tensor:
 #   k1 = log(pi/ref)               0
 #   k2 = 1/2 log(pi/ref)^2         that of the REVERSE KL, D(pi || ref)
 #   k3 = w - 1 - log w, w = ref/pi that of the FORWARD KL, D(ref || pi)
+#   rho * k3                       that of the REVERSE KL
+#   k1 put into the reward         that of the REVERSE KL
 #   k_rapo = u log u - u + 1       -E_ref^[log u * grad log pi]: of neither
 #   exact forward, exact reverse   their own
+#
+# In the spirit of Tang and Munos (arXiv 2506.09477); k1 to k3 are Schulman's ("Approximating KL
+# Divergence", 2020). GRPO as published and verl differentiate k3. TRL 1.16 has no KL by default (beta =
+# 0), and with one takes rho * k3 (use_bias_correction_kl).
 
 
 def k1(logp: Tensor, ref_logp: Tensor) -> Tensor:
@@ -142,8 +161,16 @@ def k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
     return torch.expm1(log_w) - log_w
 
 
+def rho_k3(logp: Tensor, logp_old: Tensor, ref_logp: Tensor) -> Tensor:
+    """k3 with the ratio in front: the mean of its gradient is the reverse KL's. Any shape.
+
+    Source: TRL 1.16, use_bias_correction_kl.
+    """
+    return ratio(logp, logp_old) * k3(logp, ref_logp)
+
+
 def k_rapo(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    """u log u - u + 1 with u = ref^/pi, RAPO's estimate of the forward KL [paper]. Any shape, >= 0.
+    """u log u - u + 1 with u = ref^/pi, the paper's estimate of the forward KL [Eq. 13]. Any shape.
 
     Its mean is the forward KL D(ref^ || pi), because the mean of u is 1; the mean of its gradient is
     not the forward KL's.
@@ -189,6 +216,7 @@ class Arm:
     symbols: dict[str, str]  # form -> what stands behind -alpha in J
     remedy: str  # the flags to change when the policy dissolves into noise
     reweighted: bool = False  # is the reference flattened by phi?
+    weighed: bool = False  # is the KL multiplied with rho?
     beta: float = 0.0  # weight of the entropy
     phi_min: float = 1.0  # phi where the reward is 0
 
@@ -205,6 +233,15 @@ ARMS = {
         reweighted=True,
         phi_min=0.7,
     ),
+    "rapo-light": Arm(  # RAPO with phi = 1 for every reward
+        k_rapo,
+        exact_forward_kl,
+        "exact",
+        alpha=0.2,
+        colour="#56b4e9",
+        symbols={"exact": "D_KL(π_ref ‖ π_θ)", "sampled": "k = u log u − u + 1, u = π_ref/π_θ"},
+        remedy="lower --beta or --lr",
+    ),
     "grpo": Arm(
         k3,
         None,
@@ -213,6 +250,16 @@ ARMS = {
         colour="#e69f00",
         symbols={"sampled": "k_3 = w − 1 − log w, w = π_ref/π_θ"},
         remedy="lower --beta or --lr",
+    ),
+    "grpo-unbiased": Arm(
+        k3,
+        None,
+        "sampled",
+        alpha=0.3,
+        colour="#009e73",
+        symbols={"sampled": "ρ k_3, k_3 = w − 1 − log w, w = π_ref/π_θ"},
+        remedy="lower --beta or --lr",
+        weighed=True,
     ),
     "reverse-kl": Arm(
         k2,
@@ -284,6 +331,13 @@ def token_terms(
     else:
         kl = ARMS[arm].sampled(logp, target_logp)  # (N,)
     return TokenTerms(logp, entropy(row), kl, (target_logp - logp).detach())
+
+
+def weigh_kl(terms: TokenTerms, logp_old: Tensor, arm: str) -> TokenTerms:
+    """The terms with rho * KL in the place of the KL, if the arm asks for it. logp_old, fields (b, T)."""
+    if not ARMS[arm].weighed:
+        return terms
+    return terms._replace(kl=ratio(terms.logp, logp_old) * terms.kl)
 
 
 def target_row(ref_logits: Tensor, phi: Tensor, arm: str) -> Tensor:

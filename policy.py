@@ -1,7 +1,8 @@
 """One set of weights, two policies: which weights are read; log pi, KL and H of each token, in chunks.
 
 * One set of weights is both policies: pi_theta with the LoRA adapter on, pi_ref with it off. The
-  reference costs no memory.
+  reference costs no memory. Once it has been refreshed (Algorithm 1: pi_ref <- pi_theta), pi_ref is a
+  second, frozen adapter on the same weights: it costs an adapter.
 * `--checkpoint-layers` keeps only each layer's input while learning, and computes the layer again in
   the backward pass.
 * Scoring never makes the logits of a batch. The hidden states of the completion go through the head
@@ -25,6 +26,8 @@ from torch.utils.checkpoint import checkpoint
 
 from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
 from objective import TokenTerms, token_terms
+
+TRAINED, REFERENCE = "default", "reference"  # names of the adapters in PEFT
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
     try:
         with torch.no_grad():
             for m, weight in zip(layers, kept, strict=True):
-                m.get_base_layer().weight.data = weight + m.get_delta_weight("default")
+                m.get_base_layer().weight.data = weight + m.get_delta_weight(TRAINED)
         with policy.model.disable_adapter():
             yield policy.model.get_base_model()
     finally:
@@ -129,10 +132,45 @@ def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
 
 
 @contextlib.contextmanager
-def reference_weights(policy: Policy) -> Iterator[nn.Module]:
-    """pi_ref: the same model with the adapter off, without gradients."""
+def base_weights(policy: Policy) -> Iterator[nn.Module]:
+    """The model that training began with: the adapter off, without gradients."""
     with torch.no_grad(), policy.model.disable_adapter():
         yield policy.model
+
+
+@contextlib.contextmanager
+def reference_weights(policy: Policy) -> Iterator[nn.Module]:
+    """pi_ref, without gradients: the base, or after a refresh the policy of that step."""
+    if REFERENCE not in policy.model.peft_config:
+        with base_weights(policy) as model:
+            yield model
+        return
+    policy.model.set_adapter(REFERENCE)
+    try:
+        with torch.no_grad():
+            yield policy.model
+    finally:
+        policy.model.set_adapter(TRAINED)  # and only this one is trained again
+
+
+def refresh_reference(policy: Policy) -> None:
+    """pi_ref <- pi_theta [paper, Algorithm 1]: a frozen copy of the adapter, not of the model."""
+    if REFERENCE not in policy.model.peft_config:
+        policy.model.add_adapter(REFERENCE, policy.model.peft_config[TRAINED])
+        policy.model.set_adapter(
+            TRAINED
+        )  # adding one froze nothing and switched nothing: make sure
+    with torch.no_grad():
+        for mine, copy in zip(
+            adapter_weights(policy, TRAINED), adapter_weights(policy, REFERENCE), strict=True
+        ):
+            copy.copy_(mine)
+            copy.requires_grad_(False)
+
+
+def adapter_weights(policy: Policy, adapter: str) -> list[nn.Parameter]:
+    """The matrices A and B of one adapter, in the order of the layers."""
+    return [p for n, p in policy.model.named_parameters() if f".{adapter}." in n and "lora_" in n]
 
 
 @contextlib.contextmanager

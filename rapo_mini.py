@@ -24,10 +24,10 @@ from pathlib import Path
 
 import torch
 
-from machine import plan
+from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from pass_at_k import compare_with_base
-from policy import load_policy
+from policy import REFERENCE, load_policy, refresh_reference
 from problems import Problem, load_problems, problems_that_fit, render_prompt, training_problems
 from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
@@ -82,6 +82,8 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     metrics = {"step": step, "lr": rate, **learned.metrics}
     if recorder:
         run.trace.add_step(recorder.records, metrics)
+    if settings.refresh_reference and (step + 1) % settings.refresh_reference == 0:
+        refresh_reference(run.policy)  # the end of an outer iteration of Algorithm 1
     run.count(metrics, learned.pieces)
     return metrics, rolled
 
@@ -164,9 +166,7 @@ class Run:
     def save(self) -> None:
         """Write the state from which --resume goes on; a kill at any moment leaves a whole one."""
         state = {
-            "adapter": {
-                n: p.data for n, p in self.policy.model.named_parameters() if p.requires_grad
-            },
+            "adapter": {n: p.data for n, p in self.policy.model.named_parameters() if "lora_" in n},
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": dict(self.seconds),
@@ -180,6 +180,8 @@ class Run:
         path = self.out / "state.pt"
         if path.exists():  # else it was killed before the first save, and begins again
             state = torch.load(path, map_location=self.policy.device, weights_only=True)
+            if any(f".{REFERENCE}." in name for name in state["adapter"]):
+                refresh_reference(self.policy)  # makes room for the saved one
             parameters = dict(self.policy.model.named_parameters())
             for name, value in state["adapter"].items():
                 parameters[name].data.copy_(value)
@@ -202,7 +204,7 @@ def report(run: Run) -> None:
         comparison = compare_with_base(
             run.policy, run.eval_problems, settings, samples=settings.eval_samples
         )
-        print(comparison.table())
+        print(comparison.table(("full", "easy", "hard")))
     evaluation = comparison and comparison.as_json()
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     summary = {
@@ -235,12 +237,13 @@ def start(given: Settings) -> Run | None:
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))
+        print(cost.table(plan.shape_of(settings.model), settings))
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None
     print(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
-        f"{settings.beta:g}, phi_min {settings.phi_min:g}; seed {settings.seed}"
+        f"{settings.beta:g}, phi {settings.phi} from {settings.phi_min:.3g}; seed {settings.seed}"
     )
     run = Run(settings)
     if given.resume:

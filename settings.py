@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-from objective import ARMS, kl_form
+from objective import ARMS, kl_form, phi_of_reward
 
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
@@ -28,14 +28,16 @@ class First:
     """Training steps; each samples, verifies and updates once."""
     model: str = "auto"
     """Folder or Hugging Face id. auto: Qwen/Qwen2.5-3B with a CUDA GPU, else the bundled base."""
-    arm: Literal["rapo", "grpo", "reverse-kl", "no-kl"] = "rapo"
-    """rapo: reweighted forward KL; grpo: k3 to the reference; reverse-kl: exact; no-kl: neither."""
+    arm: Literal["rapo", "rapo-light", "grpo", "grpo-unbiased", "reverse-kl", "no-kl"] = "rapo"
+    """rapo: forward KL to a flattened reference; rapo-light: phi = 1; grpo: k3; grpo-unbiased: rho k3."""
     alpha: float | None = None
     """Weight of the KL. None: the arm's own, see the README."""
     beta: float | None = None
     """Weight of the entropy (nats). None: the arm's own."""
+    phi: Literal["linear", "inverse", "tanh"] = "linear"
+    """Power of the reference by reward (rapo): linear from --phi-min to 1, or the paper's two."""
     phi_min: float | None = None
-    """Power of the reference where the reward is 0 (rapo): 1 keeps it as it is, 0 makes it uniform."""
+    """Power where the reward is 0 (linear): 1 keeps the reference as it is, 0 makes it uniform."""
     prompts: int = 8
     """Prompts per step (P)."""
     group_size: int = 16
@@ -64,8 +66,12 @@ class Details:
 
     kl_form: Literal["auto", "exact", "sampled"] = "auto"
     """KL over the whole vocabulary or at the sampled token. auto: exact; for grpo sampled."""
+    tau_max: float = 2.2
+    """phi inverse is 1 / (tau_max - r)."""
     phi_from: Literal["completion", "group"] = "completion"
     """phi follows each completion's reward, or its group's mean reward."""
+    refresh_reference: int = 0
+    """The policy becomes the reference every so many steps (Algorithm 1's M); 0: never."""
     clip_eps: float = 0.2
     """The ratio rho is clipped to 1 -/+ this."""
     updates: int = 1
@@ -145,7 +151,7 @@ GROUPS = (First, Details, Data, Evaluating, Machine, Showing)
 class Settings(
     Showing, Machine, Evaluating, Data, Details, First
 ):  # fields come from the last base on
-    """Train a language model with RAPO (or GRPO, reverse-kl, no-kl) and compare it with its base.
+    """Train a language model with RAPO (or one of the arms beside it) and compare it with its base.
 
     Values left at None are chosen from the model and the arm, and written to config.json.
     """
@@ -169,6 +175,11 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     large = gpu and not bundled
     form = kl_form(settings.arm, settings.kl_form)
     arm = ARMS[settings.arm]
+    if settings.phi != "linear" and settings.phi_min is not None:
+        raise ValueError(
+            f"--phi-min {settings.phi_min} has a meaning for --phi linear only: --phi {settings.phi} "
+            f"begins at {phi_at_zero(settings):.3f} where the reward is 0"
+        )
     data = settings.data
     if data == "auto":
         data = "puzzles" if bundled else "simplerl-8k"
@@ -185,7 +196,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     chosen = {
         "alpha": arm.alpha,
         "beta": arm.beta,
-        "phi_min": arm.phi_min,
+        "phi_min": arm.phi_min if settings.phi == "linear" else phi_at_zero(settings),
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 1e-3 if bundled else 2e-5,
         "fixed_decode": large,
@@ -205,6 +216,11 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     check(settings)
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
+
+
+def phi_at_zero(settings: Settings) -> float:
+    """What the paper's two forms of phi are where the reward is 0."""
+    return float(phi_of_reward(torch.zeros(()), 1.0, settings.phi, settings.tau_max))
 
 
 def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[str, str, str]:
@@ -241,6 +257,7 @@ def check(settings: Settings) -> None:
     at_least |= {"group_size": 2, "micro_batch": 1, "chunk_tokens": 1, "alpha": 0, "beta": 0}
     at_least |= {"eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
     at_least |= {"max_prompt_tokens": 0, "sample_rows": 0, "lr_decay_steps": 0}
+    at_least |= {"refresh_reference": 0, "tau_max": 2}  # below 2, phi(1) would be above 1
     for name, least in at_least.items():
         if not getattr(settings, name) >= least:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")
@@ -250,7 +267,10 @@ def check(settings: Settings) -> None:
     if not 0 <= settings.phi_min <= 1:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
     if settings.phi_min != 1 and not ARMS[settings.arm].reweighted:
-        raise ValueError(f"--phi-min {settings.phi_min} has a meaning for --arm rapo only")
+        given = (
+            f"--phi {settings.phi}" if settings.phi != "linear" else f"--phi-min {settings.phi_min}"
+        )
+        raise ValueError(f"{given} has a meaning for --arm rapo only, not for {settings.arm}")
     if settings.gpu_memory is not None and not settings.gpu_memory > 0:
         raise ValueError(f"--gpu-memory {settings.gpu_memory} must be above 0")
     if settings.alpha and settings.kl_form == "none":

@@ -27,6 +27,7 @@ from objective import (
     phi_of_groups,
     token_shares,
     token_terms,
+    weigh_kl,
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
 from problems import Problem, render_prompt
@@ -114,11 +115,12 @@ def sample_groups(
     group_size: int,
     rows_at_once: int,
     generator: torch.Generator,
+    top_p: float = 1.0,
 ) -> tuple[Completions, int]:
     """`group_size` completions a prompt, and how many were sampled at a time: `sampler.sample`, as set.
 
-    model: the weights to sample from, those of the policy or of its reference; prompts: from
-    `prompts_of`.
+    model: the weights to sample from, the policy's or the base's; prompts: from `prompts_of`; top_p: for
+    evaluation only, a rollout never sets it.
     """
     return sample_within_memory(
         model,
@@ -126,6 +128,7 @@ def sample_groups(
         group_size=group_size,
         rows_at_once=rows_at_once,
         generator=generator,
+        top_p=top_p,
         max_new_tokens=settings.max_new_tokens,
         temperature=settings.temperature,
         fixed=settings.fixed_decode,
@@ -250,6 +253,7 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
     for rows in torch.argsort(lengths, stable=True).split(pieces.micro_batch):  # (b,)
         _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
         terms = score_rows(policy, rolled, rows, phi, settings, pieces.chunk_tokens)  # (b, T)
+        terms = weigh_kl(terms, logp_old, settings.arm)  # (b, T)
         shares, clipped = token_shares(
             terms,
             logp_old,
@@ -268,7 +272,9 @@ def advantage_and_phi(
 ) -> tuple[Tensor, Tensor]:
     """A and phi of each completion, both (B,)."""
     reward = rolled.reward.to(device)  # (P, G)
-    phi = phi_of_groups(reward, settings.phi_min, settings.phi_from)  # (P, G)
+    phi = phi_of_groups(
+        reward, settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
+    )  # (P, G)
     return group_advantages(reward).flatten(), phi.flatten()
 
 

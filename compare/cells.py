@@ -54,13 +54,14 @@ class Options:
     """Folder of compare.json, the tables, the figures and the runs. None: runs/compare[-quick]."""
     quick: bool = False
     """Only GRPO and RAPO at their default weights, one seed."""
-    stages: tuple[Literal["seeds", "ablations", "map", "second grid"], ...] = (
+    stages: tuple[Literal["seeds", "ablations", "map", "second grid", "paper"], ...] = (
         "seeds",
         "ablations",
         "map",
         "second grid",
+        "paper",
     )
-    """After the grid of weights: seeds of each arm, RAPO's ablations, its alpha x phi_min."""
+    """After the grid of weights: seeds of each arm, RAPO's ablations, its map, the paper's own forms."""
     steps: int = 200
     """Training steps of a run."""
     problems: int | None = None

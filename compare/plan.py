@@ -15,7 +15,8 @@ import numpy as np
 from objective import ARMS
 from pass_at_k import pass_at_k
 
-WEIGHTS = (0.03, 0.1, 0.2, 0.3)  # KL weights that every arm with a KL is tried at
+GRID_ARMS = ("rapo", "grpo", "reverse-kl", "no-kl")
+WEIGHTS = (0.03, 0.1, 0.2, 0.3)  # KL weights that each of them with a KL is tried at
 PHI_MINS = (0.3, 0.5, 0.7)
 SEEDS = (0, 1, 2, 3, 4)  # of each arm at its chosen weight
 ABLATION_SEEDS = (0, 1, 2)  # without phi, which is the question of the paper, all SEEDS
@@ -29,10 +30,12 @@ class Cell:
     arm: str  # "base": no training
     alpha: float = 0.0
     seed: int = 0
-    phi_min: float = 1.0
+    phi_min: float | None = 1.0  # None: --phi decides
     beta: float = 0.0
     kl_form: str = "auto"
     phi_from: str = "completion"
+    phi: str = "linear"
+    refresh_reference: int = 0
 
     @property
     def name(self) -> str:
@@ -43,9 +46,10 @@ class Cell:
         """
         default = Cell(self.arm)
         shown = [
-            f"{f.name if f.type in ('float', 'int') else ''}{getattr(self, f.name)}"
+            f"{'' if f.type == 'str' else f.name}{getattr(self, f.name)}"
             for f in fields(self)
-            if f.name not in ("arm", "seed") and getattr(self, f.name) != getattr(default, f.name)
+            if f.name not in ("arm", "seed")
+            and getattr(self, f.name) not in (None, getattr(default, f.name))
         ]
         return "-".join([self.arm, *shown, f"seed{self.seed}"])
 
@@ -64,7 +68,7 @@ def grid(seed: int) -> list[Cell]:
     """Every arm at every weight."""
     return [
         default_cell(arm, seed, alpha)
-        for arm in ARMS
+        for arm in GRID_ARMS
         for alpha in (WEIGHTS if arm != "no-kl" else (0.0,))
     ]
 
@@ -109,6 +113,28 @@ def ablations(alpha: float) -> dict[str, dict]:
     }
 
 
+def paper_cells() -> dict[str, Cell]:
+    """What the paper has and the arms of the grid have not, one seed each: {label: cell}."""
+    flattened = {"phi": "inverse", "phi_min": None}
+    return {
+        **{
+            f"the paper's form: phi inverse, sampled, weight {weight:g}": default_cell(
+                "rapo", alpha=weight, kl_form="sampled", **flattened
+            )
+            for weight in (0.001, 0.01, 0.1, 0.3)
+        },
+        "phi inverse, exact": default_cell("rapo", **flattened),
+        "phi tanh, exact": default_cell("rapo", phi="tanh", phi_min=None),
+        "phi linear from 0.7, exact": default_cell("rapo"),
+        "reference refreshed every 25 steps": default_cell("rapo", refresh_reference=25),
+        "reference refreshed every 50 steps": default_cell("rapo", refresh_reference=50),
+        "rapo-light": default_cell("rapo-light"),
+        "grpo (k3)": default_cell("grpo"),
+        "grpo-unbiased (rho k3)": default_cell("grpo-unbiased"),
+        "no-kl": default_cell("no-kl"),
+    }
+
+
 def quick_cells() -> list[Cell]:
     """Base, RAPO and GRPO at their default weights."""
     return [BASE, default_cell("rapo"), default_cell("grpo")]
@@ -117,7 +143,8 @@ def quick_cells() -> list[Cell]:
 def cells_so_far(stages: Collection[str], finished: dict[str, dict]) -> list[Cell]:
     """The cells that can be named so far, each once: the stages after the grid wait for its choice.
 
-    stages: of "seeds", "ablations", "map", "second grid"; finished: results by the name of their cell.
+    stages: of "seeds", "ablations", "map", "second grid", "paper"; finished: results by the name of
+    their cell.
     """
     cells = [BASE, *grid(seed=0)]
     if not all(cell.name in finished for cell in cells):
@@ -134,5 +161,6 @@ def cells_so_far(stages: Collection[str], finished: dict[str, dict]) -> list[Cel
         "ablations": ablated,
         "map": [default_cell("rapo", 0, a, phi_min=p) for a in WEIGHTS for p in PHI_MINS],
         "second grid": grid(seed=1),
+        "paper": list(paper_cells().values()),
     }
     return list(dict.fromkeys(cells + [cell for stage in stages for cell in after_the_grid[stage]]))

@@ -9,6 +9,7 @@ from compare.plan import (
     ablations,
     chosen_by_validation,
     default_cell,
+    paper_cells,
     validation_score,
 )
 from compare.results import Results, crossed_bootstrap
@@ -48,6 +49,7 @@ def all_tables(found: Results) -> str:
         grid_table(found),
         ablation_table(found),
         map_table(found),
+        paper_table(found),
     ]
     return "\n\n".join(filter(None, tables))
 
@@ -172,3 +174,24 @@ def map_table(found: Results) -> str:
     head = ["alpha", "phi_min", "validation pass@1", "validation pass@64", ""]
     head += ["test pass@1", f"test pass@{found.ks[-1]}", "entropy at the end"]
     return "**RAPO over alpha and phi_min** (seed 0)\n\n" + table(head, rows)
+
+
+def paper_table(found: Results) -> str:
+    """The paper's own forms beside ours, seed 0; pass@k minus the base's, problem by problem."""
+    cells = {label: cell for label, cell in paper_cells().items() if cell.name in found.cells}
+    if not any("the paper" in label for label in cells):
+        return ""
+    most = found.ks[-1]
+    rows = [
+        [
+            label,
+            f"{cell.alpha:g}",
+            *(float(found.values([cell], k).mean()) for k in found.shown_ks),
+            *(signed(found.difference([cell], [BASE], k, "full")) for k in (1, most)),
+            found.entropy([cell]),
+        ]
+        for label, cell in cells.items()
+    ]
+    head = ["", "alpha", *(f"pass@{k}" for k in found.shown_ks)]
+    head += ["minus base, pass@1", f"minus base, pass@{most}", "entropy"]
+    return "**The paper's forms** (Full, seed 0)\n\n" + table(head, rows)

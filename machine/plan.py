@@ -255,6 +255,9 @@ def plan(shape: Shape, settings: Settings) -> Plan:
         f"weights, {settings.quant}": weight_bytes(shape, settings.quant),
         f"LoRA r={settings.lora_r}, gradient, {settings.optimizer}": adapter,
     }
+    if settings.refresh_reference:
+        copy = FULL * lora_parameters(shape, settings.lora_r)
+        lasting["reference: a copy of the adapter"] = copy
     return Plan(lasting, sampling, learning)
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from watch.figures import COLOURS
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = {
+NAMES = {  # the one list of them; the checks of 03_kl stand in checks/n03_kl.py
     "01": "01_verifier",
     "02": "02_sampling",
     "03": "03_kl",
     "04": "04_rapo_loss",
     "05": "05_train",
     "06": "06_qwen_on_your_gpu",
+    "07": "07_theory",
 }
 
 warnings.filterwarnings("ignore", "IProgress not found")  # bars of text serve as well

@@ -47,6 +47,40 @@ def test_k3_has_the_forward_kls_gradient(oracle):
     close(gradient, truth)
 
 
+def test_rho_k3_has_the_reverse_kls_gradient(oracle):
+    """What TRL 1.16 does when a KL is asked for; its value is k3's."""
+    value, gradient = oracle.expected_gradient(
+        lambda logp, ref_logp: o.rho_k3(logp, logp.detach(), ref_logp), oracle.ref_logp
+    )
+    truth, reverse = oracle.gradient_at_visited_states(
+        o.exact_reverse_kl(oracle.logp(), oracle.ref_logp)
+    )
+    close(value, truth)
+    close(gradient, reverse)
+
+
+def test_k1_in_the_reward_has_the_reverse_kls_gradient(oracle):
+    """As a number that weighs grad log pi, not as a loss that is differentiated itself."""
+    _, gradient = oracle.expected_gradient(
+        lambda logp, ref_logp: o.ratio(logp, logp.detach()) * o.k1(logp, ref_logp).detach(),
+        oracle.ref_logp,
+    )
+    _, reverse = oracle.gradient_at_visited_states(
+        o.exact_reverse_kl(oracle.logp(), oracle.ref_logp)
+    )
+    close(gradient, reverse)
+
+
+def test_an_arm_that_weighs_its_kl_does_it_with_rho(oracle):
+    _, _, _, terms = step_terms("grpo-unbiased", "sampled", phi=1.0)
+    old = terms.logp.detach() - 0.3
+    weighed = o.weigh_kl(terms, old, "grpo-unbiased")
+    close(weighed.kl, terms.kl * math.exp(0.3))
+    assert o.weigh_kl(terms, old, "grpo") is terms
+    by_name = o.rho_k3(terms.logp, old, terms.log_u + terms.logp.detach())
+    torch.testing.assert_close(weighed.kl, by_name)
+
+
 @pytest.mark.parametrize("phi", [1.0, 0.5, 0.0])
 def test_k_rapo_has_the_forward_kls_value_and_its_own_gradient(oracle, phi):
     """The other surprise: the gradient is -E_ref^[log u * grad log pi], not the forward KL's."""
@@ -121,8 +155,33 @@ def test_the_reweighted_reference_is_a_temperature():
     close(o.reweight(ref, torch.zeros(4, 1)).exp(), torch.full((4, 7), 1 / 7))
 
 
+def test_k_rapo_tends_to_one_where_the_reference_has_little():
+    """The paper's argument for it: a bounded price for a token that ref^ hardly has."""
+    value = o.k_rapo(torch.tensor(0.5).log(), torch.tensor([1e-4, 1e-8, 1e-30]).log())
+    assert (value.diff() >= 0).all()
+    torch.testing.assert_close(value[-1], torch.tensor(1.0))
+
+
 def test_phi_rises_from_phi_min_to_one():
     close(o.phi_of_reward(torch.tensor([0.0, 0.5, 1.0]), 0.4), torch.tensor([0.4, 0.7, 1.0]))
+
+
+def test_the_papers_inverse_phi():
+    """Eq. 16 with tau_max 2.2: right answers are flattened a little too."""
+    found = o.phi_of_reward(torch.tensor([0.0, 1.0]), 1.0, "inverse", 2.2)
+    torch.testing.assert_close(found, torch.tensor([0.455, 0.833]), rtol=0, atol=5e-4)
+
+
+def test_the_papers_tanh_phi():
+    """Eq. 17."""
+    found = o.phi_of_reward(torch.tensor([0.0, 1.0]), 1.0, "tanh")
+    torch.testing.assert_close(found, torch.tensor([0.5, 0.881]), rtol=0, atol=5e-4)
+
+
+@pytest.mark.parametrize("phi", ["inverse", "tanh", "linear"])
+def test_every_phi_rises_within_zero_and_one(phi):
+    found = o.phi_of_reward(torch.linspace(0, 1, 50), 0.3, phi)
+    assert (found.diff() > 0).all() and found[0] >= 0 and found[-1] <= 1
 
 
 def step_terms(arm, form, phi, seed=0):
@@ -145,7 +204,9 @@ def test_each_arm_uses_its_own_kl(arm):
     w = (ref / pi).gather(1, token)[:, 0]
     truth = {
         "rapo": (flat * (flat / pi).log()).sum(-1),
+        "rapo-light": (ref * (ref / pi).log()).sum(-1),
         "grpo": w - 1 - w.log(),
+        "grpo-unbiased": w - 1 - w.log(),  # times rho, which is another function
         "reverse-kl": (pi * (pi / ref).log()).sum(-1),
         "no-kl": torch.zeros(12),
     }[arm]

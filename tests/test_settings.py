@@ -31,6 +31,11 @@ def test_what_is_given_is_kept():
     assert (settings.lr, settings.max_new_tokens, settings.out) == (1e-4, 9, "here")
 
 
+def test_the_papers_phi_says_where_it_begins():
+    assert resolve(Settings(phi="inverse"))[0].phi_min == pytest.approx(1 / 2.2)
+    assert resolve(Settings(phi="tanh"))[0].phi_min == 0.5
+
+
 def test_the_first_line_says_which_model_and_why():
     assert "bundled base" in resolve(Settings())[1] and "no CUDA GPU" in resolve(Settings())[1]
     assert "--model" in resolve(Settings(model="some/model"))[1]
@@ -65,6 +70,10 @@ def test_the_learning_rate_knows_nothing_of_the_last_step():
         ({"beta": float("nan")}, "--beta nan"),
         ({"arm": "no-kl", "alpha": 0.1}, "--alpha 0.1"),
         ({"arm": "grpo", "phi_min": 0.5}, "--phi-min 0.5"),
+        ({"arm": "rapo-light", "phi": "tanh"}, "--phi tanh"),
+        ({"phi": "inverse", "phi_min": 0.5}, "--phi-min 0.5"),
+        ({"phi": "inverse", "tau_max": 1.5}, "--tau-max 1.5"),
+        ({"refresh_reference": -1}, "--refresh-reference -1"),
         ({"arm": "grpo", "kl_form": "exact"}, "--kl-form"),
         ({"max_new_tokens": 0}, "--max-new-tokens 0"),
         ({"micro_batch": 0}, "--micro-batch 0"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from problems import Problem
 from settings import Settings
+from verifier import verify
 from watch.run_folder import write_whole
 
 
@@ -65,3 +66,24 @@ class Log:
         """Append the lines of one batch."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def graded(problems: Sequence[Problem], texts: list[str]) -> list[dict]:
+    """The completions of each problem with their verdicts; texts: the same number for each, in order."""
+    each, lines = len(texts) // len(problems), []
+    for number, problem in enumerate(problems):
+        completions = []
+        for text in texts[number * each : (number + 1) * each]:
+            verdict = verify(text, problem.answer)
+            named = {"reward": verdict.reward, "reason": verdict.reason, "answer": verdict.answer}
+            completions.append({**named, "text": text})
+        right = sum(c["reward"] > 0 for c in completions)
+        lines.append(
+            {
+                "problem": number,
+                "gold": problem.answer,
+                "correct": right,
+                "completions": completions,
+            }
+        )
+    return lines

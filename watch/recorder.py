@@ -29,6 +29,8 @@ SETTINGS = (
     "kl_form",
     "alpha",
     "beta",
+    "phi",
+    "tau_max",
     "phi_min",
     "phi_from",
     "clip_eps",

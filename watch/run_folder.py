@@ -63,6 +63,6 @@ def save_adapter(model, out: Path) -> None:
     """The adapter in PEFT's own format, in out/adapter."""
     unfinished, final = out / "adapter.part", out / "adapter"
     shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(unfinished)
+    model.save_pretrained(unfinished, selected_adapters=["default"])  # not the reference's
     shutil.rmtree(final, ignore_errors=True)
     os.replace(unfinished, final)

@@ -1,7 +1,7 @@
 """Exercises that check themselves: an answer goes in, one sentence comes out.
 
 In a notebook the cell below an exercise calls `check("03.1", my_function)`, and `notebooks/grade.py`
-calls `judge` on the same checks. Each notebook's checks stand in a file of their own (`n03_kl.py`); a
+calls `judge` on the same checks. Each notebook's checks stand in a file named after it (`n03_kl.py`); a
 check gets an `Answer`, raises `NotYet` with a sentence that says what is wrong, or returns one that says
 what has been found out. A sentence never gives the solution away; it names the symptom and where to look.
 """
@@ -17,14 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MODULES = {
-    "01": "n01_verifier",
-    "02": "n02_sampling",
-    "03": "n03_kl",
-    "04": "n04_rapo_loss",
-    "05": "n05_train",
-    "06": "n06_qwen",
-}
+from course import NAMES
 
 
 class NotYet(Exception):
@@ -62,9 +55,9 @@ def exercise(number: str, name: str):
 
 def load(number: str) -> Exercise:
     """The exercise of this number. Raises ValueError if there is none."""
-    module = MODULES.get(number.split(".")[0])
-    if module:
-        importlib.import_module(f"checks.{module}")
+    notebook = number.split(".")[0]
+    if notebook in NAMES:
+        exercises_of(notebook)
     if number not in EXERCISES:
         raise ValueError(f"there is no exercise {number!r}; numbers look like 03.1")
     return EXERCISES[number]
@@ -72,13 +65,13 @@ def load(number: str) -> Exercise:
 
 def exercises_of(notebook: str) -> list[str]:
     """The numbers of a notebook's exercises: `exercises_of("03")`."""
-    importlib.import_module(f"checks.{MODULES[notebook]}")
+    importlib.import_module(f"checks.n{NAMES[notebook]}")
     return sorted(number for number in EXERCISES if number.startswith(notebook))
 
 
 def all_exercises() -> dict[str, Exercise]:
     """Every exercise by number."""
-    return {number: load(number) for notebook in MODULES for number in exercises_of(notebook)}
+    return {number: load(number) for notebook in NAMES for number in exercises_of(notebook)}
 
 
 # ---------------------------------------------------------------- the student's answer

@@ -87,7 +87,7 @@ ALL_CELLS = {number: parts for path in PATHS.values() for number, parts in exerc
 # ---------------------------------------------------------------- they run, and say what is saved
 
 
-def test_the_six_are_there():
+def test_all_are_there():
     assert list(PATHS) == list(course.NAMES.values())
 
 

@@ -403,6 +403,114 @@ WRONG = [
     ("06.4", "my_cache_gib = lambda l, k, d, r, t: 2*l*k*d*r*t / 2**30", "half of it is missing"),
     ("06.4", "my_cache_gib = lambda l, k, d, r, t: 4*l*k*d*r*t", "divide by 2**30"),
     ("06.4", "my_cache_gib = lambda l, k, d, r, t: 4*l*k*d*r*t / 10**9", "not 10**9"),
+    # 07: the theory
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return r - a * ref / pi - b * pi.log() - b",
+        "it FALLS as pi grows",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return r + a * ref / pi - b * pi.log()",
+        "its derivative has two",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return r + a * ref / pi - b * pi - b",
+        "like a line of the paper's appendix",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return r - a * ((pi / ref).log() + 1) - b * pi.log() - b",
+        "holds no log of ref",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return r + a * ref / pi + b * pi.log() + b",
+        "H = -sum pi log pi",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return r + a * ref - b * pi.log() - b",
+        "the derivative of log pi is 1/pi",
+    ),
+    ("07.1", "my_slope = lambda pi, ref, r, a, b: r + a * ref / pi", "the entropy is missing"),
+    ("07.1", "my_slope = lambda pi, ref, r, a, b: r - b * pi.log() - b", "the KL is missing"),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return r + ref / pi - b * pi.log() - b",
+        "alpha is missing",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n"
+        "    return r + a * pi / ref.clamp_min(1e-9) - b * pi.log() - b",
+        "upside down",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    return pi * (r + a * ref / pi - b * pi.log() - b)",
+        "pi times the slope",
+    ),
+    (
+        "07.1",
+        "def my_slope(pi, ref, r, a, b):\n    s = r + a * ref / pi - b * pi.log() - b\n"
+        "    return s - (pi * s).sum()",
+        "the mean taken off",
+    ),
+    ("07.1", "my_slope = lambda pi, ref, r, a, b: r", "0.0000, and"),
+    ("07.2", "my_gain = lambda alpha: 0.0", "not even a little mass would pay"),
+    ("07.2", "my_gain = lambda alpha: 1 - alpha", "q is a probability"),
+    ("07.2", "my_gain = lambda alpha: 1.0", "the forward KL is infinite"),
+    ("07.2", "my_gain = lambda alpha: min(alpha, 1.0)", "STAYS inside"),
+    ("07.2", "my_gain = lambda alpha: 1 - math.exp(-1 / alpha)", "where the SLOPES"),
+    ("07.2", "my_gain = lambda alpha: 1 + alpha", "the sign of the price"),
+    ("07.2", "my_gain = lambda alpha: 1 / (1 + alpha)", "0.8000, and 0.7500 is right"),
+    ("07.3", "my_prices = lambda q, p: 0.5", "two numbers, forward and reverse"),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    f = p*L(p/q) + (1-p)*L((1-p)/(1-q))\n"
+        "    r = q*L(q/p) + (1-q)*L((1-q)/(1-p))\n    return r, f",
+        "swapped",
+    ),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    return p*L(p/q), q*L(q/p)",
+        "forward holds the term of the one answer alone",
+    ),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    f = p*L(p/q) + (1-p)*L((1-p)/(1-q))\n"
+        "    return f, q*L(q/p)",
+        "reverse holds the term of the one answer alone",
+    ),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    return (1-p)*L((1-p)/(1-q)), 0.0",
+        "forward holds the terms of the others alone",
+    ),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    f = p*L(p/q) + (1-p)*L((1-p)/(1-q))\n"
+        "    return -f, 0.0",
+        "never negative",
+    ),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    return p*L(p/q) + (1-q)*L((1-p)/(1-q)), 0.0",
+        "the wrong one of the two distributions",
+    ),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    return p*L(p/q) - (1-p)*L(1-q), 0.0",
+        "They had 1 - p before",
+    ),
+    (
+        "07.3",
+        "L = math.log2\ndef my_prices(q, p):\n    return p*L(p/q) + (1-p)*L((1-p)/(1-q)), 0.0",
+        "in bits",
+    ),
+    ("07.3", "my_prices = lambda q, p: (-math.log(1 - q), 9.0)", "it gives 0.35667"),
     ("01.2", "my_same = lambda a, g: 0", "True or False is needed"),
     ("01.3", "my_verdicts = [True] * 8", "has to be the dictionary"),
     ("01.4", "my_hack = 14", "has to be a text"),
