@@ -194,23 +194,23 @@ class GrowingDecoder:
             row
         )  # one prefill a prompt, a copy of its cache for each row
         self.logits = out.logits[row, -1]  # (b, V)
-        self.seen = prompt_mask[row]  # (b, L + t), 1 where there is no padding
+        self.attended = prompt_mask[row]  # (b, L + t), 1 where there is no padding
         self.position = position[row, -1]  # (b,)
 
     def keep(self, kept: Tensor) -> None:
         """Only these of the rows go on."""
         self.cache.batch_select_indices(kept)
-        self.seen, self.position = self.seen[kept], self.position[kept]
+        self.attended, self.position = self.attended[kept], self.position[kept]
 
     def step(self, token: Tensor) -> Tensor:
         """token (b,), the last one of each row -> logits (b, V) of the next."""
-        self.seen = torch.cat(
-            [self.seen, torch.ones_like(self.seen[:, :1])], dim=1
+        self.attended = torch.cat(
+            [self.attended, torch.ones_like(self.attended[:, :1])], dim=1
         )  # (b, L + t + 1)
         self.position = self.position + 1
         out = self.model(
             input_ids=token[:, None],
-            attention_mask=self.seen,
+            attention_mask=self.attended,
             position_ids=self.position[:, None],
             past_key_values=self.cache,
             use_cache=True,
