@@ -53,6 +53,7 @@ def draw(
     token = torch.searchsorted(
         cumulative, target, right=True
     )  # (b, 1): first entry above the target
+    token = token.clamp_max(logp.shape[-1] - 1)  # without one, of NaN: `step.learn` skips the step
     return token[:, 0], logp.gather(-1, token)[:, 0]
 
 

@@ -72,7 +72,7 @@ def shape_of(model: str) -> Shape:
     from transformers import AutoConfig
 
     try:
-        return shape_of_config(AutoConfig.from_pretrained(model))
+        return shape_of_config(AutoConfig.from_pretrained(model, trust_remote_code=False))
     except (OSError, ValueError, AttributeError) as error:
         raise ValueError(
             f"the memory of {model!r} cannot be planned: give --model a folder with a config.json of the "

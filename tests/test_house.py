@@ -16,7 +16,7 @@ ARROWS = {
     "verifier": {"answers"},
     "worlds": {"verifier"},
     "settings": {"objective"},
-    "problems": {"worlds"},
+    "problems": {"worlds", "settings"},
     "machine": {"settings"},
     "policy": {"objective", "settings", "machine"},
     "sampler": {"machine"},

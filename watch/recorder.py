@@ -113,7 +113,7 @@ class Recorder:
         self.records.append(self.record(update, metrics))
 
     def add(self, micro_batch: Scored, glimpses: Glimpse | PolicyGlimpse | None) -> None:
-        """Keep what a micro-batch says of its rows; glimpses: fields of (b, T, C), if the group has any."""
+        """Keep what a micro-batch says of its rows; glimpses: (b, T, C), if the group has rows here."""
         rows, mask, logp_old, terms, shares, clipped = micro_batch
         tokens, _, _ = rows_of(self.rolled, rows)  # (b, T)
         gain, _ = clipped_surrogate(
