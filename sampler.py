@@ -4,7 +4,7 @@ This is y ~ pi_old of the algorithm. Four economies make it quick, and none chan
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
-* on a GPU the decode step is a CUDA graph on fixed memory (`machine/machine/fixed_decode.py`);
+* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
 Left out of training on purpose: top-k and top-p. They change the distribution that y comes from, and
