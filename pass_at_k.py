@@ -31,11 +31,11 @@ from policy import Policy, base_weights, decode, load_policy, sampling_weights
 from problems import Problem, load_problems
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
-from verifier import verify
 from watch.command_line import guarded
-from watch.evaluations import Log, log_header, log_name, rows_of_a_batch
+from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
 from watch.files import as_json, write_whole
 from watch.lock import held
+from watch.preset import asked_preset
 from watch.run_folder import adapter_in, evaluations_of, trained_on_a_part
 from watch.terminal import harmless
 
@@ -97,14 +97,16 @@ def count_correct(
     samples: int,
     seed: int,
     adapter_on: bool = True,
+    top_p: float = 1.0,
     rows: int = 512,
     label: str = "",
     log: Log | None = None,
 ) -> np.ndarray:
     """How many of `samples` completions of each problem are right: (N,) integers.
 
-    settings: how to sample; adapter_on: the trained policy, or the base under it. rows: completions of
-    one batch, graded and logged together. label: the draw's name on the screen and in the log.
+    settings: how to sample, with top_p beside it; adapter_on: the trained policy, or the base under it.
+    rows: completions of one batch, graded and logged together. label: the draw's name on the screen and
+    in the log.
     """
     generator = torch.Generator().manual_seed(seed)
     correct = np.zeros(len(problems), dtype=int)
@@ -133,6 +135,7 @@ def count_correct(
                     group_size=each,
                     rows_at_once=sample_rows or len(batch) * each,
                     generator=generator,
+                    top_p=top_p,
                 )
                 lines = graded(batch, decode(policy, completions.tokens, completions.mask))
                 correct[first : first + len(batch)] += [line["correct"] for line in lines]
@@ -140,27 +143,6 @@ def count_correct(
                     place = {"draw": label, "first": first, "sample": sampled, "of": len(batch)}
                     log.add([{**place, **x, "problem": first + x["problem"]} for x in lines])
     return correct
-
-
-def graded(problems: Sequence[Problem], texts: list[str]) -> list[dict]:
-    """The completions of each problem with their verdicts; texts: the same number for each, in order."""
-    each, lines = len(texts) // len(problems), []
-    for number, problem in enumerate(problems):
-        completions = []
-        for text in texts[number * each : (number + 1) * each]:
-            verdict = verify(text, problem.answer)
-            named = {"reward": verdict.reward, "reason": verdict.reason, "answer": verdict.answer}
-            completions.append({**named, "text": text})
-        right = sum(c["reward"] > 0 for c in completions)
-        lines.append(
-            {
-                "problem": number,
-                "gold": problem.answer,
-                "correct": right,
-                "completions": completions,
-            }
-        )
-    return lines
 
 
 def compare_with_base(
@@ -198,6 +180,14 @@ def compare_with_base(
 # ---------------------------------------------------------------- the comparison
 
 
+SPLITS = {
+    "full": "Full",
+    "easy": "Easy",
+    "hard": "Hard",
+    "hard_paper": "Hard as the paper has it (the base's 0 is true by construction)",
+}
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Right answers out of n for each problem: (N,) each."""
@@ -210,9 +200,18 @@ class Comparison:
     trained: np.ndarray
 
     def splits(self) -> dict[str, np.ndarray]:
-        """Which problems belong to each split: boolean (N,)."""
+        """Which problems belong to each split: boolean (N,).
+
+        hard: chosen by one draw of the base, scored on another [ours]. hard_paper: what the base solves
+        in none of the very samples that score it; its pass@k there is 0 by construction [paper].
+        """
         hard = self.chosen_by == 0
-        return {"full": np.ones_like(hard), "easy": ~hard, "hard": hard}
+        return {
+            "full": np.ones_like(hard),
+            "easy": ~hard,
+            "hard": hard,
+            "hard_paper": self.base == 0,
+        }
 
     def estimates(self, k: int) -> dict[str, dict[str, Estimate]]:
         """split -> base, trained, and their paired difference, each with its interval."""
@@ -260,13 +259,14 @@ class Comparison:
             },
         }
 
-    def table(self) -> str:
+    def table(self, splits: Sequence[str] = tuple(SPLITS)) -> str:
         """The comparison as text: each split by k, then each kind of problem."""
         at = {k: self.estimates(k) for k in self.ks}
         lines = []
-        for split, chosen in self.splits().items():
+        for split in splits:
+            chosen = self.splits()[split]
             lines.append(
-                f"{split.capitalize()}: {int(chosen.sum())} problems, {self.samples} samples each; "
+                f"{SPLITS[split]}: {int(chosen.sum())} problems, {self.samples} samples each; "
                 "95% intervals over problems"
             )
             if not chosen.any():
@@ -314,6 +314,8 @@ class Evaluation:
     """The k of pass@k: 1 8 64, or 1,2,4,...,256; none given: 1, 2, 4, ... up to n."""
     temperature: float = 1.0
     """Sampling temperature."""
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that hold this share of the mass; 1: from all."""
     max_new_tokens: int | None = None
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     prompt_template: str | None = None
@@ -326,6 +328,13 @@ class Evaluation:
     """JSONL of every completion and verdict; goes on from what is there. None: beside the adapter."""
     out: str | None = None
     """Write the estimates and the counts of right answers to this JSON file."""
+    preset: Literal["none", "paper"] = "none"
+    """paper: sampled and scored as in the paper's section 4.1; other flags still override it."""
+
+
+# Section 4.1; the length there is 8,196 tokens, in Appendix C 16K: we take the power of two.
+PAPER = {"data": "aime24", "n": 2048, "k": ("1,2,4,...,1024",), "temperature": 0.6, "top_p": 0.95}
+PAPER |= {"max_new_tokens": 8192, "prompt_template": "qwen-boxed", "preset": "paper"}
 
 
 def read_ks(given: tuple[str, ...]) -> list[int]:
@@ -371,8 +380,15 @@ def evaluate(asked: Evaluation) -> Comparison:
     pass_at_k(
         asked.n, np.zeros(0), max(ks, default=1)
     )  # refuse a k above n before anything is loaded
+    if not 0 < asked.top_p <= 1:
+        raise ValueError(f"--top-p {asked.top_p} must be above 0 and at most 1")
     of_them = ", those that its run held out of the file" if side == "held-out" else ""
     print(f"{sentence}; adapter: {settings.adapter}; {len(problems)} problems{of_them}")
+    print(
+        f"cost: {len(problems)} problems x {asked.n} samples x 3 draws (the base twice, the adapter) = "
+        f"{3 * len(problems) * asked.n:,} completions of at most {settings.max_new_tokens} tokens, at "
+        f"temperature {settings.temperature:g} and top-p {asked.top_p:g}"
+    )
     if settings.threads:
         torch.set_num_threads(settings.threads)
     policy = load_policy(settings.model, quant=settings.quant, adapter=settings.adapter)
@@ -380,12 +396,19 @@ def evaluate(asked: Evaluation) -> Comparison:
     name = log_name(asked.data, asked.n, asked.seed) + ".jsonl"
     path = Path(asked.log) if asked.log else evaluations_of(settings.adapter) / name
     with held(path):
-        log = Log(path, log_header(settings, problems, asked.n, rows))
+        log = Log(path, log_header(settings, problems, asked.n, rows) | {"top_p": asked.top_p})
         print(
             f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
         )
         return compare_with_base(
-            policy, problems, settings, samples=asked.n, ks=ks, rows=rows, log=log
+            policy,
+            problems,
+            settings,
+            samples=asked.n,
+            ks=ks,
+            top_p=asked.top_p,
+            rows=rows,
+            log=log,
         )
 
 
@@ -418,5 +441,15 @@ def work(asked: Evaluation) -> int:
     return 0
 
 
+def parse(arguments: list[str] | None = None) -> Evaluation:
+    """What a command line asks for, on top of the preset that it names."""
+    default = {"adapter": tyro.MISSING}
+    if asked_preset(arguments)[0] == "paper":
+        default |= PAPER
+    return tyro.cli(
+        Evaluation, args=arguments, description=Evaluation.__doc__, default=Evaluation(**default)
+    )
+
+
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Evaluation, description=Evaluation.__doc__)))
+    sys.exit(main(parse()))

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from machine import plan
+from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from machine.loading import find_model
 from pass_at_k import compare_with_base
@@ -249,7 +249,7 @@ def report(run: Run) -> None:
     write_whole(run.out / "summary.json", as_json(summary, indent=1) + "\n")
     draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
     if comparison:
-        print(comparison.table())
+        print(comparison.table(("full", "easy", "hard")))
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
@@ -275,6 +275,7 @@ def start(given: Settings) -> Run | None:
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))
+        print(cost.table(plan.shape_of(settings.model), settings))
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None

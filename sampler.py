@@ -4,11 +4,12 @@ This is y ~ pi_old of the algorithm. Four economies make it quick, and none chan
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
-* on a GPU the decode step is a CUDA graph on fixed memory (`machine/machine/fixed_decode.py`);
+* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
-Left out on purpose: top-k and top-p. They change the distribution that y comes from, and then
-log pi_old would no longer be what the loss takes it for.
+Left out of training on purpose: top-k and top-p. They change the distribution that y comes from, and
+then log pi_old would no longer be what the loss takes it for. An evaluation may draw from the nucleus
+(top_p), as the paper's does.
 """
 
 from __future__ import annotations
@@ -32,16 +33,21 @@ class Completions(NamedTuple):
     ended: Tensor  # (B,) True: drew an end token. False: cut off at max_new_tokens
 
 
-def draw(logits: Tensor, noise: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def draw(
+    logits: Tensor, noise: Tensor, temperature: float, top_p: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """One token a row by the inverse of the cumulative distribution.
 
-    logits (b, V); noise (b,) uniform in [0, 1) -> token (b,), its log-prob (b,). One number of noise
-    decides a token, so what a row draws does not depend on which other rows are in the batch.
+    logits (b, V); noise (b,) uniform in [0, 1) -> token (b,), its log-prob (b,) in the distribution that
+    it was drawn from. One number of noise decides a token, so what a row draws does not depend on which
+    other rows are in the batch.
 
     >>> draw(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0.49, 0.51]), 1.0)
     (tensor([0, 1]), tensor([-0.6931, -0.6931]))
     """
     logp = torch.log_softmax(logits.float() / temperature, dim=-1)  # (b, V)
+    if top_p < 1:
+        logp = nucleus(logp, top_p)  # (b, V)
     cumulative = logp.double().exp().cumsum(dim=-1)  # (b, V), in 64 bits: V may be 150,000
     target = noise.double()[:, None] * cumulative[:, -1:]  # (b, 1), below the last entry
     token = torch.searchsorted(
@@ -49,6 +55,20 @@ def draw(logits: Tensor, noise: Tensor, temperature: float) -> tuple[Tensor, Ten
     )  # (b, 1): first entry above the target
     token = token.clamp_max(logp.shape[-1] - 1)  # without one, of NaN: `step.learn` skips the step
     return token[:, 0], logp.gather(-1, token)[:, 0]
+
+
+def nucleus(logp: Tensor, top_p: float) -> Tensor:
+    """The fewest likeliest tokens that hold at least top_p of the mass, renormalised; -inf elsewhere.
+
+    logp (b, V) -> (b, V). Source: Holtzman et al. 2020 (arXiv 1904.09751).
+
+    >>> nucleus(torch.tensor([[0.2, 0.5, 0.3]]).log(), 0.7).exp()
+    tensor([[0.0000, 0.6250, 0.3750]])
+    """
+    ordered, token = logp.sort(dim=-1, descending=True, stable=True)  # (b, V)
+    likelier = ordered.exp().cumsum(dim=-1) - ordered.exp()  # (b, V) mass of the tokens before it
+    kept = ordered.masked_fill(likelier >= top_p, float("-inf"))  # (b, V)
+    return torch.empty_like(logp).scatter(-1, token, kept).log_softmax(dim=-1)
 
 
 @torch.no_grad()
@@ -65,17 +85,21 @@ def sample(
     generator: torch.Generator,
     rows_at_once: int = 0,
     fixed: bool = False,
+    top_p: float = 1.0,
 ) -> Completions:
     """Sample `group_size` completions for each prompt.
 
     prompt_ids, prompt_mask (P, L), padded on the LEFT; model: a causal language model of
     transformers; generator: a CPU generator, the only source of randomness. rows_at_once: how many of
     the B rows are sampled at a time, 0 for all; fixed: decode on fixed memory. Neither changes a token:
-    each row has its own noise.
-    Raises ValueError if a prompt is padded on the right or the temperature is not positive.
+    each row has its own noise. top_p: draw from the nucleus; for evaluation only.
+    Raises ValueError if a prompt is padded on the right, the temperature is not positive, or top_p is
+    not a share.
     """
     if not temperature > 0:
         raise ValueError(f"temperature {temperature} must be above 0 (--temperature)")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"--top-p {top_p} must be above 0 and at most 1")
     if not bool(prompt_mask[:, -1].all()):
         raise ValueError("prompts must be padded on the left: a prompt ends in padding")
     device, batch = prompt_ids.device, len(prompt_ids) * group_size  # batch: B
@@ -92,7 +116,7 @@ def sample(
         decoder = (FixedDecoder if fixed else GrowingDecoder)(
             model, prompt_ids[prompts], prompt_mask[prompts], copies, max_new_tokens
         )
-        sample_to_their_ends(decoder, rows, noise, temperature, ends, out)
+        sample_to_their_ends(decoder, rows, noise, temperature, top_p, ends, out)
     longest = int(out.mask.sum(dim=1).max())
     return Completions(*(x[:, :longest] for x in out[:3]), out.ended)
 
@@ -123,13 +147,14 @@ def sample_to_their_ends(
     running: Tensor,
     noise: Tensor,
     temperature: float,
+    top_p: float,
     ends: Tensor,
     out: Completions,
 ) -> None:
     """Sample the rows `running` (b,) to their ends, and write them into `out`. noise (T, B)."""
     logits = decoder.logits  # (b, V) after the prompts
     for t in range(len(noise)):
-        token, token_logp = draw(logits, noise[t, running], temperature)  # (b,), (b,)
+        token, token_logp = draw(logits, noise[t, running], temperature, top_p)  # (b,), (b,)
         out.tokens[running, t], out.logp[running, t] = token, token_logp
         out.mask[running, t] = 1
         going_on = ~torch.isin(token, ends)  # (b,)
@@ -170,23 +195,23 @@ class GrowingDecoder:
             row
         )  # one prefill a prompt, a copy of its cache for each row
         self.logits = out.logits[row, -1]  # (b, V)
-        self.seen = prompt_mask[row]  # (b, L + t), 1 where there is no padding
+        self.attended = prompt_mask[row]  # (b, L + t), 1 where there is no padding
         self.position = position[row, -1]  # (b,)
 
     def keep(self, kept: Tensor) -> None:
         """Only these of the rows go on."""
         self.cache.batch_select_indices(kept)
-        self.seen, self.position = self.seen[kept], self.position[kept]
+        self.attended, self.position = self.attended[kept], self.position[kept]
 
     def step(self, token: Tensor) -> Tensor:
         """token (b,), the last one of each row -> logits (b, V) of the next."""
-        self.seen = torch.cat(
-            [self.seen, torch.ones_like(self.seen[:, :1])], dim=1
+        self.attended = torch.cat(
+            [self.attended, torch.ones_like(self.attended[:, :1])], dim=1
         )  # (b, L + t + 1)
         self.position = self.position + 1
         out = self.model(
             input_ids=token[:, None],
-            attention_mask=self.seen,
+            attention_mask=self.attended,
             position_ids=self.position[:, None],
             past_key_values=self.cache,
             use_cache=True,

@@ -115,11 +115,12 @@ def sample_groups(
     group_size: int,
     rows_at_once: int,
     generator: torch.Generator,
+    top_p: float = 1.0,
 ) -> tuple[Completions, int]:
     """`group_size` completions a prompt, and how many were sampled at a time: `sampler.sample`, as set.
 
-    model: the weights to sample from, those of the policy or of its reference; prompts: from
-    `prompts_of`.
+    model: the weights to sample from, the policy's or the base's; prompts: from `prompts_of`; top_p: for
+    evaluation only, a rollout never sets it.
     """
     return sample_within_memory(
         model,
@@ -127,6 +128,7 @@ def sample_groups(
         group_size=group_size,
         rows_at_once=rows_at_once,
         generator=generator,
+        top_p=top_p,
         max_new_tokens=settings.max_new_tokens,
         temperature=settings.temperature,
         fixed=settings.fixed_decode,

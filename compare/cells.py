@@ -20,9 +20,11 @@ import contextlib
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,7 +42,7 @@ from problems import Problem, puzzles
 from settings import BUNDLED_BASE, Settings, resolve
 from watch.run_folder import read_metrics, save_adapter, write_whole
 
-PROTOCOL = ("steps", "problems", "pool", "samples")  # options that finished cells have in common
+PROTOCOL = ("steps", "problems", "pool", "samples")  # options that all cells of a comparison share
 LAST = 20  # steps at the end of a run that its entropy and reward are averaged over
 FULL_SEED, POOL_SEED = 0, 1  # of the puzzles, the same for all cells
 FIRST_SEED, SECOND_SEED, CELL_SEED = 10, 20, 100  # of the base's two sets of samples, of the cells'
@@ -53,7 +55,7 @@ class Options:
     out: Path | None = None
     """Folder of compare.json, the tables, the figures and the runs. None: runs/compare[-quick]."""
     quick: bool = False
-    """Only GRPO and RAPO at their default weights, one seed."""
+    """Only the base, GRPO and RAPO at their default weights, one seed."""
     stages: tuple[Literal["seeds", "ablations", "map", "second grid", "paper"], ...] = (
         "seeds",
         "ablations",
@@ -61,7 +63,7 @@ class Options:
         "second grid",
         "paper",
     )
-    """After the grid of weights: seeds of each arm, RAPO's ablations, its map, the paper's own forms."""
+    """What to run after the grid: more seeds, RAPO's ablations, its map, the paper's own forms."""
     steps: int = 200
     """Training steps of a run."""
     problems: int | None = None
@@ -89,8 +91,8 @@ def puzzle_sets(options: Options) -> dict[str, list[Problem]]:
 def missed_by_base(problems: list[Problem], options: Options) -> list[int]:
     """Which problems the base solves in none of options.samples completions: their indices, in order.
 
-    In rounds of more and more samples, each of what is still unsolved: the same as all samples of all
-    problems, in a fraction of the time.
+    Sampled in rounds that double, each only for the problems that are still unsolved: the same answer as
+    sampling all of them in full, in a fraction of the time.
     """
     base = load_policy(str(BUNDLED_BASE))
     missed, drawn, each = list(range(len(problems))), 0, min(16, options.samples)
@@ -200,6 +202,8 @@ def load_results(options: Options) -> dict:
         found = json.loads(path.read_text())
         before = found["protocol"]
         made_on = before["base"]
+        if not (isinstance(found["missed"], dict) and isinstance(found["cells"], dict)):
+            raise TypeError("missed or cells")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a comparison ({error}): another --out") from error
     if made_on != base:
@@ -226,8 +230,9 @@ def run_all(options: Options, results: dict) -> None:
     running: dict[Future, Cell] = {}
     spawn = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(options.jobs, mp_context=spawn) as pool,
+        ProcessPoolExecutor(options.jobs, spawn, initializer=end_with_the_parent) as pool,
         tqdm(unit="step", smoothing=0.05) as bar,
+        workers_stop_too(pool),
     ):
         while True:
             wanted = quick_cells() if options.quick else cells_so_far(options.stages, cells)
@@ -244,6 +249,29 @@ def run_all(options: Options, results: dict) -> None:
             show_progress(bar, options, wanted, cells, running.values())
 
 
+def end_with_the_parent() -> None:
+    """In a worker: end when the comparison is killed, and do not train on for nobody."""
+    parent = multiprocessing.parent_process().sentinel
+
+    def wait_for_its_end() -> None:
+        multiprocessing.connection.wait([parent])
+        os._exit(1)
+
+    threading.Thread(target=wait_for_its_end, daemon=True).start()
+
+
+@contextlib.contextmanager
+def workers_stop_too(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Stopped in the block: workers finish their step, save and end; no cell is begun any more."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        pool.shutdown(cancel_futures=True)
+        raise
+
+
 def save(results: dict, options: Options) -> None:
     """Write OUT/compare.json."""
     write_whole(options.out / "compare.json", json.dumps(results) + "\n")
@@ -252,7 +280,7 @@ def save(results: dict, options: Options) -> None:
 def show_progress(
     bar: tqdm, options: Options, wanted: list[Cell], cells: dict, running: Iterable[Cell]
 ) -> None:
-    """The one bar: training steps of all cells, and what is running now."""
+    """The bar: training steps of all cells, and which cells are running."""
     under_way = {}
     for cell in running:
         log = options.out / "cells" / cell.name / "metrics.jsonl"

@@ -11,7 +11,7 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
-from pass_at_k import COLOURS
+from watch.figures import COLOURS
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {  # the one list of them; the checks of 03_kl stand in checks/n03_kl.py

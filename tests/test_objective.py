@@ -155,6 +155,13 @@ def test_the_reweighted_reference_is_a_temperature():
     close(o.reweight(ref, torch.zeros(4, 1)).exp(), torch.full((4, 7), 1 / 7))
 
 
+def test_k_rapo_tends_to_one_where_the_reference_has_little():
+    """The paper's argument for it: a bounded price for a token that ref^ hardly has."""
+    value = o.k_rapo(torch.tensor(0.5).log(), torch.tensor([1e-4, 1e-8, 1e-30]).log())
+    assert (value.diff() >= 0).all()
+    torch.testing.assert_close(value[-1], torch.tensor(1.0))
+
+
 def test_phi_rises_from_phi_min_to_one():
     close(o.phi_of_reward(torch.tensor([0.0, 0.5, 1.0]), 0.4), torch.tensor([0.4, 0.7, 1.0]))
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pass_at_k import Comparison, bootstrap, pass_at_k, powers_of_two, read_ks
+from pass_at_k import Comparison, bootstrap, parse, pass_at_k, powers_of_two, read_ks
 from problems import Problem
 from watch.figures import draw_run
 
@@ -65,6 +65,30 @@ def test_hard_is_chosen_by_one_draw_and_scored_on_another(comparison):
     assert comparison.estimates(1)["full"]["base"].mean == pytest.approx(3 / 8)
 
 
+def test_the_papers_hard_is_chosen_by_the_samples_that_score_it(comparison):
+    """The base's 0 is true by construction, at every k; the name says whose Hard it is."""
+    for k in comparison.ks:
+        paper = comparison.estimates(k)["hard_paper"]
+        assert paper["base"].mean == 0
+    assert paper["trained"].mean == 1, "only the last problem, which the second draw never solved"
+    table = comparison.table()
+    assert "Hard: 2 problems" in table and "Hard as the paper has it" in table
+    assert "as the paper has it" not in comparison.table(("full", "hard"))
+
+
+def test_the_preset_evaluates_as_section_4_1_does(capsys):
+    asked = parse(["--adapter", "somewhere", "--preset", "paper"])
+    assert (asked.n, asked.temperature, asked.top_p) == (2048, 0.6, 0.95)
+    assert read_ks(asked.k) == [2**i for i in range(11)]
+    assert (asked.max_new_tokens, asked.data) == (8192, "aime24")
+    mine = parse(["--adapter", "somewhere", "--preset", "paper", "--n", "64", "--data", "aime25"])
+    assert (mine.n, mine.data, mine.temperature) == (64, "aime25", 0.6)
+    assert parse(["--adapter", "somewhere"]).n == 64
+    with pytest.raises(SystemExit):
+        parse(["--preset", "paper", "--help"])
+    assert "default: 2048" in capsys.readouterr().out
+
+
 def test_differences_are_paired(comparison):
     gap = comparison.estimates(4)["full"]["difference"]
     assert gap.mean == pytest.approx((0 + 0 - 1 + 1) / 4)
@@ -76,7 +100,7 @@ def test_differences_are_paired(comparison):
 def test_the_record_counts_what_was_won_and_lost(comparison):
     record = comparison.as_json()
     assert (record["newly_solved"], record["no_longer_solved"]) == (1, 1)
-    assert record["split_sizes"] == {"full": 4, "easy": 2, "hard": 2}
+    assert record["split_sizes"] == {"full": 4, "easy": 2, "hard": 2, "hard_paper": 1}
     assert record["correct"]["trained"] == [4, 4, 0, 2]
     assert record["pass_at_k"]["1"]["hard"]["base"]["mean"] == pytest.approx(1 / 8)
 

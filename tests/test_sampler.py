@@ -77,6 +77,25 @@ def test_draw_follows_the_distribution():
     torch.testing.assert_close(logp, expected.log()[token])
 
 
+def test_top_p_draws_from_the_nucleus_and_renormalises_it():
+    """Probabilities 0.4, 0.3, 0.2, 0.1: a mass of 0.6 is in the first two, 0.75 needs a third."""
+    logits = torch.tensor([[0.3, 0.1, 0.4, 0.2]]).log()
+    noise = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
+    for top_p, expected in ((0.6, [3 / 7, 0, 4 / 7, 0]), (0.75, [3 / 9, 0, 4 / 9, 2 / 9])):
+        token, logp = draw(logits.expand(len(noise), -1), noise, 1.0, top_p)
+        shares = token.bincount(minlength=4) / len(noise)
+        torch.testing.assert_close(shares, torch.tensor(expected), rtol=0, atol=0.015)
+        torch.testing.assert_close(logp, torch.tensor(expected).log()[token])
+    plain, _ = draw(logits.expand(len(noise), -1), noise, 1.0)
+    whole, _ = draw(logits.expand(len(noise), -1), noise, 1.0, 1.0)
+    assert torch.equal(plain, whole)
+
+
+def test_the_likeliest_token_is_always_in_the_nucleus():
+    token, logp = draw(torch.tensor([[2.0, 1.0]]), torch.tensor([0.999]), 1.0, top_p=1e-6)
+    assert token.item() == 0 and logp.item() == 0
+
+
 def test_the_ends_of_the_noise_draw_tokens_that_can_occur():
     logits = torch.tensor([[-1e9, 0.0, 0.0, -1e9]] * 2)
     token, _ = draw(logits, torch.tensor([0.0, 1 - 2**-24]), temperature=1.0)
@@ -98,7 +117,13 @@ def test_same_seed_same_completions_and_another_seed_others(small_policy, prompt
 
 
 @pytest.mark.parametrize(
-    ("broken", "names"), [({"temperature": 0.0}, "--temperature"), ({"flip": True}, "left")]
+    ("broken", "names"),
+    [
+        ({"temperature": 0.0}, "--temperature"),
+        ({"top_p": 0.0}, "--top-p"),
+        ({"top_p": 1.5}, "--top-p"),
+        ({"flip": True}, "left"),
+    ],
 )
 def test_wrong_input_is_named(small_policy, prompts, broken, names):
     ids, mask = (x.flip(1) for x in prompts) if broken.pop("flip", False) else prompts

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 
 import tyro
 
-from settings import GROUPS, Settings, flag
+from settings import Settings, flag
 from watch.files import reason
+from watch.preset import Preset, asked_preset, paper_settings, table_of_paper
 from watch.run_folder import load_config, located
 from watch.stopping import interrupt, on_stop
 from watch.terminal import steady_screen
@@ -24,12 +25,12 @@ def from_flags(
     """The settings of this kind that flags ask for; `--help` shows them group by group.
 
     `Settings` is flat and its groups are its bases, so the flags are parsed into one object a group.
-    What a kind adds to the groups of `Settings` comes last.
+    A kind adds flags of its own by one more base; they come last.
     """
-    own = [(f.name, f.type, f) for f in fields(kind) if f.name not in Settings.__dataclass_fields__]
-    groups = [*GROUPS, *([make_dataclass("Own", own)] if own else [])]
+    groups = [base for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
+    groups = [base for base in groups if not issubclass(base, Settings)]
     default = default or kind()
-    parts = {
+    parts = {"Preset": Preset(asked_preset(arguments)[0])} | {
         group.__name__: group(**{f.name: getattr(default, f.name) for f in fields(group)})
         for group in groups
     }
@@ -40,7 +41,9 @@ def from_flags(
         description=inspect.cleandoc(kind.__doc__),
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    return kind(**{k: v for part in dataclasses.asdict(given).values() for k, v in part.items()})
+    values = {k: v for part in dataclasses.asdict(given).values() for k, v in part.items()}
+    del values["preset"]
+    return kind(**values)
 
 
 def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -> Settings:
@@ -49,8 +52,13 @@ def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -
     Beside --resume the only flag that may say something new is --steps: anything else would be another
     run, so it raises ValueError.
     """
-    given = from_flags(kind, arguments)
+    refuse_truncated_sampling(arguments)
+    preset, model = asked_preset(arguments)
+    default = paper_settings(kind, model) if preset == "paper" else None
+    given = from_flags(kind, arguments, default)
     if given.resume is None:
+        if default:
+            print(table_of_paper(given))
         return given
     saved = replace(load_config(Path(given.resume), kind), resume=given.resume)
     # Parsed again on top of the saved settings: now a flag that is not given has the saved value.
@@ -63,6 +71,17 @@ def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -
                 "started with: a resumed run keeps its settings but --steps"
             )
     return given
+
+
+def refuse_truncated_sampling(arguments: Sequence[str] | None) -> None:
+    """Raise ValueError, with the reason, for the flags of an evaluation that training must not have."""
+    given = sys.argv[1:] if arguments is None else arguments
+    for name in ("--top-p", "--top-k", "--min-p"):
+        if any(word == name or word.startswith(name + "=") for word in given):
+            raise ValueError(
+                f"{name} is for evaluation only (python pass_at_k.py --top-p): training draws from the "
+                "whole distribution, because log pi_old must be that of the distribution that y came from"
+            )
 
 
 def resumed(given: Settings) -> Settings:

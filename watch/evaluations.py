@@ -15,6 +15,7 @@ from pathlib import Path
 
 from problems import Problem
 from settings import BUNDLED_BASE, Settings, is_bundled
+from verifier import verify
 from watch.files import naming, write_whole
 from watch.run_folder import evaluations_of
 
@@ -136,3 +137,24 @@ def other(path: Path, found: dict | None, header: dict) -> str:
         f"{path} holds an evaluation with {name} {found.get(name)!r}, not {header.get(name)!r}: "
         "remove it, or give another file (--log)"
     )
+
+
+def graded(problems: Sequence[Problem], texts: list[str]) -> list[dict]:
+    """The completions of each problem with their verdicts; texts: the same number for each, in order."""
+    each, lines = len(texts) // len(problems), []
+    for number, problem in enumerate(problems):
+        completions = []
+        for text in texts[number * each : (number + 1) * each]:
+            verdict = verify(text, problem.answer)
+            named = {"reward": verdict.reward, "reason": verdict.reason, "answer": verdict.answer}
+            completions.append({**named, "text": text})
+        right = sum(c["reward"] > 0 for c in completions)
+        lines.append(
+            {
+                "problem": number,
+                "gold": problem.answer,
+                "correct": right,
+                "completions": completions,
+            }
+        )
+    return lines

@@ -6,7 +6,7 @@ import torch
 
 from checks import Answer, close, exercise
 from machine.plan import GIB, cache_bytes, lora_parameters, shape_of
-from policy import GPU_BASE
+from settings import GPU_BASE
 
 # Levels with gaps of different width, as NF4's: at the 16 quantiles of a normal distribution.
 LEVELS = torch.distributions.Normal(0, 1).icdf(torch.linspace(0.03, 0.97, 16, dtype=torch.float64))

@@ -5,6 +5,7 @@ A cell tagged `varies` holds times or sampled text: it has to run, and its outpu
 
 import ast
 import doctest
+import functools
 import importlib
 import json
 import re
@@ -136,10 +137,21 @@ def test_each_begins_and_ends_as_the_others_do(name):
     assert max(map(len, runs)) <= 3, "text and code alternate"
 
 
+@functools.cache
+def names_of_the_library():
+    """What the root's modules know by name, and what the wings' modules define."""
+    rooms = [p.stem for p in ROOT.glob("*.py")]
+    names = {n for room in rooms for n in vars(importlib.import_module(room))}
+    for path in ROOT.glob("*/*.py"):
+        if path.parent.name in ("answers", "compare", "machine", "scale", "watch", "worlds"):
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            names |= {x.name for x in body if isinstance(x, (ast.FunctionDef, ast.ClassDef))}
+    return names - {"main"}
+
+
 @pytest.mark.parametrize("name", PATHS)
 def test_nothing_of_the_library_is_defined_again(name):
-    rooms = [p.stem for p in ROOT.glob("*.py")]
-    taken = {n for room in rooms for n in vars(importlib.import_module(room)) if n != "main"}
+    taken = names_of_the_library()
     for cell in cells(PATHS[name]):
         if cell["cell_type"] == "code":
             body = re.sub(r"^[%!]", "#", source(cell), flags=re.M)
@@ -316,6 +328,12 @@ def test_every_command_that_is_named_exists_with_its_flags(name):
             text = (ROOT / "settings.py").read_text(encoding="utf-8")
         for flag in re.findall(r"--([\w-]+)", arguments):
             assert flag.replace("-", "_") in text, (script, flag)
+    for wing, arguments in re.findall(r"python -m (\w+)([^`\n#]*)", PAGES[name]):
+        if wing not in ("pip", "pytest"):
+            assert (ROOT / wing / "__main__.py").exists(), wing
+            text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / wing).glob("*.py"))
+            for flag in re.findall(r"--([\w-]+)", arguments):
+                assert flag.replace("-", "_") in text, (wing, flag)
     from settings import Settings
 
     settings = {f.name for f in fields(Settings)}

@@ -1,0 +1,70 @@
+"""What a step costs in time on a card: arithmetic and stated assumptions, nothing of it measured.
+
+Sampling reads the weights and the cache once a token, so the card's bandwidth decides; learning is
+products of matrices, so its arithmetic decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+from machine.plan import GIB, KNOBS, Shape, cache_bytes, largest_that_fits, weight_bytes
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class Card:
+    """A consumer GPU, by its data sheet."""
+
+    name: str
+    gib: int
+    flops: float  # a second, 16-bit with 32-bit sums, without sparsity
+    bandwidth: float  # bytes a second
+
+
+CARDS = (
+    Card("GeForce RTX 3060", 12, 25.6e12, 360e9),
+    Card("GeForce RTX 4090", 24, 165e12, 1008e9),
+)
+USED_FLOPS = 0.5  # share of the peak that learning reaches [assumed]
+USED_BANDWIDTH = 0.5  # share of the bandwidth that decoding reaches [assumed]
+PASSES = 4  # reference, policy, policy again (checkpointed layers), gradients of the activations
+
+
+def step_seconds(shape: Shape, settings: Settings, card: Card) -> tuple[float, float]:
+    """Seconds of sampling and of learning, if every prompt and completion has its full length."""
+    rows = settings.prompts * settings.group_size  # B
+    new, prompt = settings.max_new_tokens, settings.max_prompt_tokens or 512
+    at_once = min(settings.sample_rows or rows, rows)
+    weights = weight_bytes(shape, settings.quant)
+    read = weights + cache_bytes(shape, at_once, prompt + new // 2)  # bytes a token of all at once
+    sampling = ceil(rows / at_once) * new * read / (card.bandwidth * USED_BANDWIDTH)
+    products = 2 * (weight_bytes(shape, "none") / 2) * rows * (prompt + new) * PASSES  # operations
+    return sampling, products / (card.flops * USED_FLOPS)
+
+
+def table(shape: Shape, settings: Settings) -> str:
+    """A step and the whole run on each card, with the largest pieces that fit there; as text."""
+    rows = settings.prompts * settings.group_size
+    lines = [
+        f"what a step of {rows} completions of {settings.max_new_tokens} tokens costs at most [assumed: "
+        f"half of a card's data sheet], and {settings.steps} steps:"
+    ]
+    for card in CARDS:
+        fits = largest_that_fits(shape, settings, card.gib * GIB)
+        if fits is None:
+            lines.append(f"  {card.gib:>3} GB  {card.name}: nothing fits at these lengths")
+            continue
+        sampling, learning = step_seconds(shape, replace(settings, **pieces(fits)), card)
+        step = sampling + learning
+        lines.append(
+            f"  {card.gib:>3} GB  {card.name}: {step / 60:,.0f} minutes a step (sampling "
+            f"{sampling / 60:,.0f}, learning {learning / 60:,.0f}), the run "
+            f"{step * settings.steps / 86400:,.1f} days"
+        )
+    return "\n".join(lines)
+
+
+def pieces(settings: Settings) -> dict[str, int]:
+    return {name: getattr(settings, name) for name in KNOBS}
