@@ -76,7 +76,7 @@ def rows_of(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
 def table(ref_logp: torch.Tensor, token: torch.Tensor) -> str:
     """A row for each way to flatten: ref_logp (T, V), token (T,)."""
     lines = [
-        "| phi | plausible | forks, nats | KL(ref^ \\|\\| ref), nats a token | mass outside the nucleus | "
+        "| phi | plausible | forks, nats | KL(ref^ \\|\\| ref), nats a token | outside the nucleus | "
         "the text under ref^ / under ref |",
         "|---|---|---|---|---|---|",
     ]
