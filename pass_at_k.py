@@ -4,8 +4,8 @@ pass@k is the probability that at least one of k completions is right: the share
 model can solve when it may try k times. RL usually raises pass@1; whether it raises pass@64 tells
 whether the model learned to solve problems, or only to solve the same ones more often.
 
-    python pass_at_k.py --adapter runs/my-run/adapter      # base against adapter, on held-out puzzles
-    python pass_at_k.py --adapter runs/my-run/adapter --data aime24 --n 256 --k 1,2,4,...,256
+    python pass_at_k.py --adapter runs/my-run              # base against adapter, on held-out puzzles
+    python pass_at_k.py --adapter runs/my-run --data aime24 --n 256 --k 1,2,4,...,256
 
 The splits follow the paper: Full is all problems, Hard those that the base never solved in n samples,
 Easy the rest. Hard is chosen by one set of base samples and scored on fresh ones [ours]: scored on the
@@ -14,7 +14,7 @@ samples that chose it, the base would have 0 there by definition.
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,18 @@ import torch
 import tyro
 from tqdm import tqdm
 
+from machine.loading import find_model
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
 from problems import Problem, load_problems
-from settings import Settings, is_bundled, resolve
+from settings import Settings, resolve
 from step import prompts_of, sample_groups
-from watch.evaluations import Log, graded, log_header
+from watch.command_line import guarded
+from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
+from watch.files import as_json, write_whole
+from watch.lock import held
 from watch.preset import asked_preset
-from watch.run_folder import write_whole
+from watch.run_folder import adapter_in, evaluations_of, trained_on_a_part
+from watch.terminal import harmless
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:
@@ -278,7 +283,7 @@ class Comparison:
             for kind, (count, base, trained) in kinds.items():
                 _, base_many, trained_many = kinds_at_many[kind]
                 lines.append(
-                    f"  {kind:<24}{count:>8}{f'{base:.3f} -> {trained:.3f}':>18}"
+                    f"  {harmless(kind):<24}{count:>8}{f'{base:.3f} -> {trained:.3f}':>18}"
                     f"{f'{base_many:.3f} -> {trained_many:.3f}':>18}"
                 )
         return "\n".join(lines)
@@ -292,7 +297,7 @@ class Evaluation:
     """pass@k of a base model and of a LoRA adapter on it, on the same problems."""
 
     adapter: str
-    """Folder of the adapter, in PEFT's format: runs/.../adapter."""
+    """Folder of the adapter, in PEFT's format, or of the run that wrote it: runs/..."""
     model: str = "auto"
     """The adapter's base. auto: Qwen/Qwen2.5-3B with a CUDA GPU, else the bundled base."""
     quant: Literal["auto", "nf4", "none"] = "auto"
@@ -356,15 +361,20 @@ def evaluate(asked: Evaluation) -> Comparison:
     """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
     same += ("threads", "prompt_template", "seed")
-    settings, sentence = resolve(Settings(**{name: getattr(asked, name) for name in same}))
+    given = {name: getattr(asked, name) for name in same} | {"adapter": adapter_in(asked.adapter)}
+    settings, sentence = resolve(Settings(**given))
     count = asked.problems
     for name, value in (("problems", 1 if count is None else count), ("n", asked.n)):
         if value < 1:
             raise ValueError(f"--{name} {value} must be at least 1")
     if count is None and asked.data == "puzzles":
         count = 192
+    if asked.out:
+        check_place(Path(asked.out))
+    find_model(settings.model)
+    side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
     problems = load_problems(
-        asked.data, "test", count, asked.seed, "--data, --problems", asked.data_dir
+        asked.data, "test", count, asked.seed, "--data, --problems", asked.data_dir, side
     )
     ks = read_ks(asked.k)
     pass_at_k(
@@ -372,7 +382,8 @@ def evaluate(asked: Evaluation) -> Comparison:
     )  # refuse a k above n before anything is loaded
     if not 0 < asked.top_p <= 1:
         raise ValueError(f"--top-p {asked.top_p} must be above 0 and at most 1")
-    print(f"{sentence}; adapter: {asked.adapter}; {len(problems)} problems")
+    of_them = ", those that its run held out of the file" if side == "held-out" else ""
+    print(f"{sentence}; adapter: {settings.adapter}; {len(problems)} problems{of_them}")
     print(
         f"cost: {len(problems)} problems x {asked.n} samples x 3 draws (the base twice, the adapter) = "
         f"{3 * len(problems) * asked.n:,} completions of at most {settings.max_new_tokens} tokens, at "
@@ -381,28 +392,52 @@ def evaluate(asked: Evaluation) -> Comparison:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     policy = load_policy(settings.model, quant=settings.quant, adapter=settings.adapter)
-    rows = 512 if is_bundled(settings.model) else 64
-    name = f"{Path(asked.data).stem}-n{asked.n}-seed{asked.seed}.jsonl"
-    path = Path(asked.log) if asked.log else Path(asked.adapter) / "evaluations" / name
-    log = Log(path, log_header(settings, problems, asked.n, rows) | {"top_p": asked.top_p})
-    print(
-        f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
-    )
-    return compare_with_base(
-        policy, problems, settings, samples=asked.n, ks=ks, top_p=asked.top_p, rows=rows, log=log
-    )
+    rows = rows_of_a_batch(settings.model)
+    name = log_name(asked.data, asked.n, asked.seed) + ".jsonl"
+    path = Path(asked.log) if asked.log else evaluations_of(settings.adapter) / name
+    with held(path):
+        log = Log(path, log_header(settings, problems, asked.n, rows) | {"top_p": asked.top_p})
+        print(
+            f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
+        )
+        return compare_with_base(
+            policy,
+            problems,
+            settings,
+            samples=asked.n,
+            ks=ks,
+            top_p=asked.top_p,
+            rows=rows,
+            log=log,
+        )
+
+
+def check_place(out: Path) -> None:
+    """Raise ValueError if --out cannot be written: now, and not after hours of sampling."""
+    if out.is_dir() or not out.absolute().parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise ValueError(f"--out {out} is no file in a folder that is there and can be written to")
 
 
 def main(asked: Evaluation) -> int:
-    """Print the table; the exit status (2: bad input)."""
+    """Print the table; the exit status (1: a file could not be written, 2: bad input, 130: stopped)."""
+    return guarded("pass_at_k", work, asked)
+
+
+def work(asked: Evaluation) -> int:
+    """What `main` does while errors of files, the screen and signals are looked after."""
     try:
         comparison = evaluate(asked)
     except ValueError as error:
         print(f"pass_at_k: {error}", file=sys.stderr)
         return 2
-    print(comparison.table())
-    if asked.out:
-        write_whole(Path(asked.out), json.dumps(comparison.as_json(), indent=1) + "\n")
+    except KeyboardInterrupt:
+        print("\nwhat was sampled is in the log; the same command goes on", file=sys.stderr)
+        raise
+    try:
+        if asked.out:
+            write_whole(Path(asked.out), as_json(comparison.as_json(), indent=1) + "\n")
+    finally:
+        print(comparison.table())
     return 0
 
 

@@ -16,6 +16,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from settings import Settings
 from worlds import files, public_sets
 from worlds import puzzles as bundled
 
@@ -61,14 +62,25 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
     return [Problem(*row) for row in bundled.puzzles(split, count, seed)]
 
 
+def is_known_set(data: str) -> bool:
+    """Do the words name a set of problems? A file of the same name is then not meant."""
+    return data in ("auto", "puzzles", *public_sets.PUBLIC_SETS)
+
+
 def load_problems(
-    data: str, split: str, count: int | None, seed: int, flag: str, data_dir: str | None = None
+    data: str,
+    split: str,
+    count: int | None,
+    seed: int,
+    flag: str,
+    data_dir: str | None = None,
+    side: str = "both",
 ) -> list[Problem]:
     """At most `count` problems (None: all) of the puzzles, of a public set, or of a JSONL file.
 
     split: "train", or what `puzzles` knows; a public set has train and test, and everything but
-    "train" is its test; a file is one split. Sets and files are taken in an order shuffled by the seed.
-    Raises ValueError, naming the set or file and the flag.
+    "train" is its test. side: of a file, "train", "held-out" or "both". Sets and files are taken in an
+    order shuffled by the seed. Raises ValueError, naming the set or file and the flag.
     """
     if data == "puzzles":
         try:
@@ -81,6 +93,8 @@ def load_problems(
         )
     elif Path(data).suffix or Path(data).exists():
         rows = files.read_jsonl(Path(data), flag)
+        if side != "both":
+            rows = [row for row in rows if files.is_held_out(row[0]) == (side == "held-out")]
     else:
         raise ValueError(
             f"{data!r} is neither puzzles, nor a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
@@ -90,10 +104,40 @@ def load_problems(
     return [Problem(*row) for row in rows[:count]]
 
 
-def training_problems(data: str, seed: int, data_dir: str | None = None) -> list[Problem]:
+def training_problems(
+    data: str, seed: int, data_dir: str | None = None, side: str = "both"
+) -> list[Problem]:
     """What --data trains on: of the bundled puzzles TRAIN_PUZZLES, of anything else all there are."""
     count = TRAIN_PUZZLES if data == "puzzles" else None
-    return load_problems(data, "train", count, seed, "--data", data_dir)
+    return load_problems(data, "train", count, seed, "--data", data_dir, side)
+
+
+def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
+    """What a run trains on, and what pass@k is measured on: held out from it.
+
+    A file that is both --data and --eval-data is split by a hash of each problem, and it is said how.
+    """
+    one_file = not is_known_set(settings.data) and settings.eval_data == settings.data
+    split = one_file and settings.eval_problems > 0
+    train, held_out = ("train", "held-out") if split else ("both", "both")
+    training = training_problems(settings.data, settings.seed, settings.data_dir, train)
+    measured: list[Problem] = []
+    if settings.eval_problems:
+        flags, count = "--eval-data, --eval-problems", settings.eval_problems
+        measured = load_problems(
+            settings.eval_data, "test", count, settings.seed, flags, settings.data_dir, held_out
+        )
+    if split:
+        if not training or not measured:
+            raise ValueError(
+                f"{settings.data} is too small to hold problems out of it ({len(training)} to train on, "
+                f"{len(measured)} held out): give other problems with --eval-data, or --eval-problems 0"
+            )
+        print(
+            f"data: {settings.data} is split by a hash of each problem: {len(training)} to train on, "
+            f"{len(measured)} held out for pass@k (or name others with --eval-data)"
+        )
+    return training, measured
 
 
 def problems_that_fit(
@@ -111,6 +155,11 @@ def problems_that_fit(
     model's, in tokens. Raises ValueError if no problem is left, or if a prompt and its completion may not
     fit into the context.
     """
+    if not min(lengths):
+        empty = problems[lengths.index(0)].problem
+        raise ValueError(
+            f"the prompt of the problem {empty[:60]!r} has no token (--prompt-template)"
+        )
     limit = max_prompt_tokens or max(lengths)
     kept = [p for p, length in zip(problems, lengths, strict=True) if length <= limit]
     if len(kept) < len(problems):

@@ -13,12 +13,11 @@ The loop is `train`, below. What a textbook's loop has and this one leaves out:
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
 
@@ -26,23 +25,27 @@ import torch
 
 from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
+from machine.loading import find_model
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import Problem, load_problems, problems_that_fit, render_prompt, training_problems
+from problems import Problem, both_sides, problems_that_fit, render_prompt
 from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
-from watch.command_line import command, resumed
+from watch.command_line import command, guarded, resumed
+from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
 from watch.figures import draw_run
+from watch.files import as_json, digest, write_whole
 from watch.progress import Progress
 from watch.recorder import Recorder
 from watch.run_folder import (
-    cut_metrics,
+    adapter_in,
+    folder_digest,
+    model_digest,
     read_metrics,
+    refuse_used,
     save_adapter,
-    save_config,
-    whole,
-    write_whole,
 )
+from watch.run_state import Owner
 from watch.tracer import Trace
 
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
@@ -95,20 +98,16 @@ class Run:
     """A training run in a folder: its policy, its optimizer, and how far it has come."""
 
     def __init__(self, settings: Settings):
+        """Load everything, change nothing on disk. Raises ValueError, naming the flag, for bad input."""
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        self.settings, self.out = settings, Path(settings.out)
-        self.problems = training_problems(settings.data, settings.seed, settings.data_dir)
-        self.eval_problems: list[Problem] = []  # read now: a wrong file is found before training
-        if settings.eval_problems:
-            self.eval_problems = load_problems(
-                settings.eval_data,
-                "test",
-                settings.eval_problems,
-                settings.seed,
-                "--eval-data, --eval-problems",
-                settings.data_dir,
-            )
+        self.settings, self.out, self.owner = (
+            settings,
+            Path(settings.out),
+            Owner(Path(settings.out)),
+        )
+        find_model(settings.model)  # first: without it, or a network, nothing else matters
+        self.problems, self.eval_problems = both_sides(settings)
         prompts = [render_prompt(settings.prompt_template, p) for p in self.problems]
         self.policy = load_policy(
             settings.model,
@@ -163,48 +162,81 @@ class Run:
         """After the last step, and when the last saved state is older than SAVE_SECONDS."""
         return self.step == self.settings.steps or time.monotonic() - self.saved_at > SAVE_SECONDS
 
+    def inputs(self) -> dict[str, str]:
+        """Hashes of what decides the run beside its settings, by the setting that names it."""
+        settings, config = self.settings, self.policy.model.config
+        found = {"model": model_digest(settings.model, config)}
+        for name, problems in (("data", self.problems), ("eval_data", self.eval_problems)):
+            found[name] = digest([repr(problems).encode()])
+        if settings.adapter:
+            found["adapter"] = folder_digest(Path(settings.adapter))
+        return found
+
+    def begin(self, *, own_name: bool) -> None:
+        """Make the folder, with config.json and the state before step 0. own_name: nobody named it."""
+        if self.trace:
+            self.trace.begin()
+        self.out = self.owner.begin(self.settings, self.inputs(), own_name=own_name)
+        self.settings = replace(self.settings, out=str(self.out))
+        self.save()
+
+    def go_on(self) -> None:
+        """Back to the last saved state, with metrics.jsonl cut to what it has seen; checked before."""
+        shapes = {n: p.shape for n, p in self.adapter().items()}
+        state = self.owner.check(self.settings, self.inputs(), shapes, self.policy.device)
+        if self.trace:  # its records are read, so a damaged file is found here
+            self.trace.go_on(state["step"] if state else 0)
+        if state:
+            self.restore(state)
+        self.owner.go_on(self.settings, state)
+
+    def adapter(self) -> dict[str, torch.Tensor]:
+        """What is trained, and a refreshed reference, by name."""
+        return {n: p.data for n, p in self.policy.model.named_parameters() if "lora_" in n}
+
     def save(self) -> None:
         """Write the state from which --resume goes on; a kill at any moment leaves a whole one."""
-        state = {
-            "adapter": {n: p.data for n, p in self.policy.model.named_parameters() if "lora_" in n},
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": dict(self.seconds),
-        }
-        with whole(self.out / "state.pt") as unfinished:
-            torch.save(state, unfinished)
+        self.owner.save(
+            {
+                "adapter": self.adapter(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": dict(self.seconds),
+            }
+        )
         self.saved_at = time.monotonic()
 
-    def restore(self) -> None:
-        """Go back to the last saved state; metrics.jsonl is cut to what that state has seen."""
-        path = self.out / "state.pt"
-        if path.exists():  # else it was killed before the first save, and begins again
-            state = torch.load(path, map_location=self.policy.device, weights_only=True)
-            if any(f".{REFERENCE}." in name for name in state["adapter"]):
-                refresh_reference(self.policy)  # makes room for the saved one
-            parameters = dict(self.policy.model.named_parameters())
-            for name, value in state["adapter"].items():
-                parameters[name].data.copy_(value)
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = state["step"], Counter(state["seconds"])
-        cut_metrics(self.out, self.step)
-        if self.trace:
-            self.trace.go_on(self.step)
+    def restore(self, state: dict) -> None:
+        """Take up what `save` wrote."""
+        if any(f".{REFERENCE}." in name for name in state["adapter"]):
+            refresh_reference(self.policy)  # makes room for the saved one
+        here = self.adapter()
+        for name, value in state["adapter"].items():
+            here[name].copy_(value)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], Counter(state["seconds"])
 
 
 # ---------------------------------------------------------------- before and after
 
 
 def report(run: Run) -> None:
-    """Measure base and trained pass@k, print the table, write summary.json and curves.png."""
+    """Measure base and trained pass@k, write summary.json and curves.png, print the table.
+
+    Every batch of completions is logged: stopped in the middle, the resumed run takes up what is there.
+    """
     settings = run.settings
     save_adapter(run.policy.model, run.out)
     metrics, comparison, began = read_metrics(run.out), None, time.perf_counter()
     if run.eval_problems:
         comparison = compare_with_base(
-            run.policy, run.eval_problems, settings, samples=settings.eval_samples
+            run.policy,
+            run.eval_problems,
+            settings,
+            samples=settings.eval_samples,
+            rows=rows_of_a_batch(settings.model),
+            log=evaluation_log(settings, run.eval_problems, run.out, run.step),
         )
-        print(comparison.table(("full", "easy", "hard")))
     evaluation = comparison and comparison.as_json()
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     summary = {
@@ -214,8 +246,10 @@ def report(run: Run) -> None:
         "last_step": metrics[-1] if metrics else None,
         "evaluation": evaluation,
     }
-    write_whole(run.out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_whole(run.out / "summary.json", as_json(summary, indent=1) + "\n")
     draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
+    if comparison:
+        print(comparison.table(("full", "easy", "hard")))
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
@@ -233,6 +267,10 @@ def start(given: Settings) -> Run | None:
         sentence = f"going on with {given.resume}: {settings.model}"
     else:
         settings, sentence = resolve(given)
+        if settings.adapter:
+            settings = replace(settings, adapter=adapter_in(settings.adapter))
+        if not (settings.dry_run or given.out is None):
+            refuse_used(Path(settings.out))  # before anything is loaded
     print(sentence)
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
@@ -246,15 +284,15 @@ def start(given: Settings) -> Run | None:
         f"{settings.beta:g}, phi {settings.phi} from {settings.phi_min:.3g}; seed {settings.seed}"
     )
     run = Run(settings)
-    if given.resume:
-        run.restore()
-        print(f"state: {run.step} steps done, {settings.steps} wanted")
-    elif (run.out / "config.json").exists():
-        raise ValueError(f"{run.out} already holds a run: --resume {run.out}, or another --out")
-    elif run.trace:
-        run.trace.begin()
-    run.out.mkdir(parents=True, exist_ok=True)
-    save_config(settings, run.out)
+    try:
+        if given.resume:
+            run.go_on()
+            print(f"state: {run.step} steps done, {settings.steps} wanted")
+        else:
+            run.begin(own_name=given.out is None)
+    except BaseException:
+        run.owner.release()
+        raise
     print(
         f"data: {len(run.problems)} problems; a step is {settings.prompts} prompts x "
         f"{settings.group_size} completions; run folder: {run.out}"
@@ -263,7 +301,13 @@ def start(given: Settings) -> Run | None:
 
 
 def main(given: Settings) -> int:
-    """Train, report; the exit status (0 done or Ctrl-C, 1 gave up or out of memory, 2 bad input)."""
+    """Train, report; the exit status: 0 done, or stopped once and reported; 1 gave up, out of memory, or
+    a file could not be written; 2 bad input; 130 stopped at once."""
+    return guarded("rapo_mini", work, given)
+
+
+def work(given: Settings) -> int:
+    """What `main` does while errors of files, the screen and signals are looked after."""
     try:
         run = start(given)
     except ValueError as error:
@@ -273,17 +317,27 @@ def main(given: Settings) -> int:
         return 0
     try:
         ending = train(run)
+        if ending is not Ending.DONE:
+            print(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
+        report(run)
+        return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
         run.save()
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    if ending is not Ending.DONE:
-        print(
-            f"step {run.step}: {ending.value}; go on with: python rapo_mini.py --resume {run.out}"
-        )
-    report(run)
-    return 1 if ending is Ending.GAVE_UP else 0
+    except OtherLog as error:
+        print(f"rapo_mini: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, OSError):
+        print(f"\nwhat was finished is kept; go on with: {go_on_with(run)}", file=sys.stderr)
+        raise
+    finally:
+        run.owner.release()
+
+
+def go_on_with(run: Run) -> str:
+    return f"python rapo_mini.py --resume {run.out}"
 
 
 if __name__ == "__main__":

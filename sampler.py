@@ -4,7 +4,7 @@ This is y ~ pi_old of the algorithm. Four economies make it quick, and none chan
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
-* on a GPU the decode step is a CUDA graph on fixed memory (`machine/machine/fixed_decode.py`);
+* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
 Left out of training on purpose: top-k and top-p. They change the distribution that y comes from, and
@@ -53,6 +53,7 @@ def draw(
     token = torch.searchsorted(
         cumulative, target, right=True
     )  # (b, 1): first entry above the target
+    token = token.clamp_max(logp.shape[-1] - 1)  # without one, of NaN: `step.learn` skips the step
     return token[:, 0], logp.gather(-1, token)[:, 0]
 
 
@@ -194,23 +195,23 @@ class GrowingDecoder:
             row
         )  # one prefill a prompt, a copy of its cache for each row
         self.logits = out.logits[row, -1]  # (b, V)
-        self.seen = prompt_mask[row]  # (b, L + t), 1 where there is no padding
+        self.attended = prompt_mask[row]  # (b, L + t), 1 where there is no padding
         self.position = position[row, -1]  # (b,)
 
     def keep(self, kept: Tensor) -> None:
         """Only these of the rows go on."""
         self.cache.batch_select_indices(kept)
-        self.seen, self.position = self.seen[kept], self.position[kept]
+        self.attended, self.position = self.attended[kept], self.position[kept]
 
     def step(self, token: Tensor) -> Tensor:
         """token (b,), the last one of each row -> logits (b, V) of the next."""
-        self.seen = torch.cat(
-            [self.seen, torch.ones_like(self.seen[:, :1])], dim=1
+        self.attended = torch.cat(
+            [self.attended, torch.ones_like(self.attended[:, :1])], dim=1
         )  # (b, L + t + 1)
         self.position = self.position + 1
         out = self.model(
             input_ids=token[:, None],
-            attention_mask=self.seen,
+            attention_mask=self.attended,
             position_ids=self.position[:, None],
             past_key_values=self.cache,
             use_cache=True,

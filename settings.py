@@ -18,6 +18,11 @@ from objective import ARMS, kl_form, phi_of_reward
 
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
+BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
+    "seed": (-9 * 10**12, 9 * 10**12),  # times 1,000,003 it must stay in 64 bits
+    "threads": (0, 1024),
+    "temperature": (1e-3, 1e3),
+}
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,11 @@ class Machine:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     sample_rows: int | None = None
-    """Completions sampled at a time; changes memory only. 0: all. None: 0 on the CPU, 32 on a GPU."""
+    """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU 32."""
     micro_batch: int | None = None
-    """Completions learned from at a time; changes memory only. None: 32 on the CPU, 4 on a GPU."""
+    """Completions learned from at a time: memory and last digits. None: 32, on a GPU 4."""
     chunk_tokens: int | None = None
-    """Tokens whose logits exist at once; changes memory only. None: 1024 on the bundled base, else 64."""
+    """Tokens whose logits exist at once: memory and last digits. None: 1024, of other bases 64."""
     checkpoint_layers: bool | None = None
     """Keep only each layer's input while learning; costs a second forward pass. None: on a GPU."""
     fixed_decode: bool | None = None
@@ -127,7 +132,7 @@ class Machine:
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
     """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
     threads: int = 0
-    """CPU threads; 0: PyTorch's choice."""
+    """CPU threads; another number changes last digits. 0: PyTorch's choice."""
     dry_run: bool = False
     """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
     gpu_memory: float | None = None
@@ -239,6 +244,8 @@ def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[
         model = GPU_BASE if gpu else str(BUNDLED_BASE)
     else:
         why = "asked for by --model"
+        if model == BUNDLED_BASE.name and not Path(model).is_dir():
+            model = str(BUNDLED_BASE)  # by its name, from whatever folder
     if quant == "auto":
         quant = "nf4" if gpu and not is_bundled(model) else "none"
     return model, quant, why
@@ -261,7 +268,16 @@ def check(settings: Settings) -> None:
     for name, least in at_least.items():
         if not getattr(settings, name) >= least:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")
-    for name in ("temperature", "lr", "clip_eps"):
+    for name, (least, most) in BOUNDS.items():
+        if not least <= getattr(settings, name) <= most:
+            raise ValueError(
+                f"{flag(name)} {getattr(settings, name)} must lie between {least} and {most}"
+            )
+    if not settings.alpha + settings.beta < float("inf"):
+        raise ValueError(f"--alpha {settings.alpha} and --beta {settings.beta} must be finite")
+    if any("\ud800" <= c <= "\udfff" for c in settings.prompt_template):
+        raise ValueError("--prompt-template holds bytes that are not UTF-8")
+    for name in ("lr", "clip_eps"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
     if not 0 <= settings.phi_min <= 1:

@@ -17,11 +17,11 @@ import tyro
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pass_at_k import pass_at_k  # noqa: E402
-from policy import BUNDLED_BASE, load_policy  # noqa: E402
+from pass_at_k import count_correct, pass_at_k  # noqa: E402
+from policy import load_policy  # noqa: E402
 from problems import Problem, puzzles  # noqa: E402
+from settings import BUNDLED_BASE, Settings, resolve  # noqa: E402
 from tiny_base.pretrain import RIGHT_RULE  # noqa: E402
-from watch.evaluations import count_correct  # noqa: E402
 from worlds.puzzles import RULES, draw_puzzle, question  # noqa: E402
 
 
@@ -44,8 +44,8 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     policy = load_policy(str(BUNDLED_BASE))
-    same = {"adapter_on": False, "template": "plain", "max_new_tokens": 72, "temperature": 1.0}
-    same |= {"seed": options.seed}
+    settings, _ = resolve(Settings(model=str(BUNDLED_BASE)))
+    same = {"settings": settings, "adapter_on": False, "seed": options.seed}
 
     asked = puzzles("validation", options.problems, options.seed)
     correct = count_correct(policy, asked, samples=options.n, label="asked", **same)

@@ -4,8 +4,8 @@
     python benchmarks/gpu.py --shape tiny --device cpu      # the same program, to see that it runs
 
 Speed and memory do not depend on what the weights are. Random weights draw no end token, so every
-completion has full length: the longest case. Reported: tokens a second of sampling and of learning, how a
-step's time is split, the peak of memory against plan.py, whether memory grows over the steps,
+completion has full length: the longest case. Printed: tokens a second of sampling and of learning, how a
+step's time is split, the peak of memory against `machine/plan.py`, whether memory grows over the steps,
 sampling against transformers' `generate` on the same model, lengths and batch, and against the limit set
 by bandwidth: the bytes that a decode step must read, at the speed at which this device copies.
 """
@@ -29,11 +29,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from machine import plan  # noqa: E402
+from machine.limit import pieces_of  # noqa: E402
+from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
 from machine.plan import GIB, PUBLISHED, Shape  # noqa: E402
-from policy import GPU_BASE, Policy, compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
+from policy import Policy  # noqa: E402
 from problems import Problem  # noqa: E402
 from sampler import Completions, sample  # noqa: E402
-from settings import Settings, resolve  # noqa: E402
+from settings import GPU_BASE, Settings, resolve  # noqa: E402
 from step import Rollout, learn, make_optimizer  # noqa: E402
 from verifier import Verdict  # noqa: E402
 
@@ -104,7 +106,7 @@ def random_policy(shape: Shape, device: str, dtype: torch.dtype, settings: Setti
     model.tie_weights()
     model.is_loaded_in_4bit = True  # peft asks this before it looks for 4-bit layers
     model.requires_grad_(False)
-    adapter = with_new_lora(model, settings.lora_r, settings.lora_alpha, settings.seed)
+    adapter = with_new_lora(model, settings.lora_r, settings.seed)
     for name, parameter in adapter.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(parameter, std=0.01)  # as after some steps
@@ -159,25 +161,35 @@ def sampled(policy: Policy, ids: Tensor, settings: Settings, step: int) -> Compl
     )
 
 
-def rollout_of(ids: Tensor, done: Completions, settings: Settings) -> Rollout:
+def rollout_of(ids: Tensor, completions: Completions, settings: Settings) -> Rollout:
     """A rollout with every second completion rewarded."""
-    rows = len(done.tokens)
+    rows = len(completions.tokens)
     reward = (torch.arange(rows) % 2).float().view(settings.prompts, -1)  # (P, G)
     problems = [Problem("", "0")] * settings.prompts
     verdict = Verdict(0.0, "wrong", None, None)
     clock = {"sample": 0.0, "verify": 0.0}
     texts, verdicts = [""] * rows, [verdict] * rows
-    return Rollout(problems, ids, torch.ones_like(ids), done, texts, verdicts, reward, clock)
+    return Rollout(
+        problems,
+        ids,
+        torch.ones_like(ids),
+        completions,
+        texts,
+        verdicts,
+        reward,
+        pieces_of(settings),
+        clock,
+    )
 
 
 def generated(policy: Policy, ids: Tensor, settings: Settings) -> Tensor:
     """The same batch by transformers' own loop; in its rows of --sample-rows, as ours."""
     each = max(1, settings.sample_rows // settings.group_size)  # prompts at a time
     with torch.no_grad():
-        for part in ids.split(each):
+        for some in ids.split(each):
             out = policy.model.generate(
-                input_ids=part,
-                attention_mask=torch.ones_like(part),
+                input_ids=some,
+                attention_mask=torch.ones_like(some),
                 do_sample=True,
                 top_k=0,
                 max_new_tokens=settings.max_new_tokens,
@@ -207,11 +219,11 @@ def decode_bytes(shape: Shape, settings: Settings, prompt: int, rows: int) -> fl
     return weights + lora + plan.cache_bytes(shape, rows, mean)
 
 
-# ---------------------------------------------------------------- the report
+# ---------------------------------------------------------------- what is measured
 
 
 def measure(options: Options) -> dict:
-    """Take the steps; every number of the report."""
+    """Take the steps; every number that is printed."""
     shape, device = SHAPES[options.shape], options.device
     given = Settings(
         dry_run=True, gpu_memory=8.0, threads=0, max_prompt_tokens=options.prompt_tokens
@@ -236,19 +248,20 @@ def measure(options: Options) -> dict:
         torch.cuda.reset_peak_memory_stats()
     times, parity, held = {"sample": [], "learn": []}, [], []
     for step in range(options.steps + 1):
-        spent, done = seconds(lambda s=step: sampled(policy, ids, settings, s), device)
-        rolled = rollout_of(ids, done, settings)
-        learned, metrics = seconds(lambda r=rolled: learn(policy, optimizer, r, settings), device)
+        sample_s, completions = seconds(lambda s=step: sampled(policy, ids, settings, s), device)
+        rolled = rollout_of(ids, completions, settings)
+        learn_s, learned = seconds(lambda r=rolled: learn(policy, optimizer, r, settings), device)
+        metrics = learned.metrics
         assert not metrics["skipped"], metrics
         if step:  # the first warms up
-            times["sample"].append(spent)
-            times["learn"].append(learned)
+            times["sample"].append(sample_s)
+            times["learn"].append(learn_s)
             parity.append(metrics["parity_mean"])
             held.append(torch.cuda.memory_allocated() if device == "cuda" else 0)
     rows, planned = options.prompts * options.group_size, plan.plan(shape, settings)
     tokens, on_gpu = rows * options.max_new_tokens, device == "cuda"
     peak = torch.cuda.max_memory_allocated() if on_gpu else None  # before generate adds its own
-    sample_s, learn_s = (statistics.median(times[part]) for part in ("sample", "learn"))
+    sample_s, learn_s = (statistics.median(times[verb]) for verb in ("sample", "learn"))
     seconds(lambda: generated(policy, ids, replace(settings, max_new_tokens=2)), device)
     generate_s, _ = seconds(lambda: generated(policy, ids, settings), device)
     bandwidth, at_once = copy_bandwidth(device), min(rows, options.sample_rows)
@@ -274,8 +287,8 @@ def measure(options: Options) -> dict:
     }
 
 
-def report(found: dict) -> str:
-    """The numbers as text."""
+def as_text(found: dict) -> str:
+    """The numbers of `measure`, for the screen."""
     sample_s, learn_s = found["step_seconds"].values()
     whole = sample_s + learn_s
     memory = "peak memory: measured on cuda only"
@@ -315,7 +328,7 @@ def main(options: Options) -> int:
         return 2
     quiet_libraries()
     found = measure(options)
-    print(report(found))
+    print(as_text(found))
     if options.out:
         Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
     return 0

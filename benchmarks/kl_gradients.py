@@ -35,15 +35,9 @@ from objective import (  # noqa: E402
     phi_of_reward,
     reweight,
 )
-from policy import (  # noqa: E402
-    BUNDLED_BASE,
-    Policy,
-    completion_states,
-    load_policy,
-    reference_weights,
-)
+from policy import Policy, completion_states, load_policy, reference_weights  # noqa: E402
 from problems import puzzles  # noqa: E402
-from settings import Settings, resolve  # noqa: E402
+from settings import BUNDLED_BASE, Settings, resolve  # noqa: E402
 from step import Rollout, rollout  # noqa: E402
 
 
@@ -110,24 +104,24 @@ def gradients(
 ) -> dict[str, Tensor]:
     """The gradient of each loss with respect to the adapter, as one vector."""
     phi = phi_of_reward(rolled.reward, options.phi_min).flatten()  # (B,)
-    done, total = rolled.completions, {}
-    for part in torch.arange(len(phi)).split(rows):  # (b,)
-        prompt = part // options.group_size  # (b,)
+    completions, total = rolled.completions, {}
+    for row in torch.arange(len(phi)).split(rows):  # (b,)
+        prompt = row // options.group_size  # (b,)
         batch = (
             rolled.prompt_ids[prompt],
             rolled.prompt_mask[prompt],
-            done.tokens[part],
-            done.mask[part],
+            completions.tokens[row],
+            completions.mask[row],
         )
-        real = done.mask[part].bool()  # (b, T)
+        real = completions.mask[row].bool()  # (b, T)
         head = policy.model.get_output_embeddings()
         with reference_weights(policy) as reference:
             ref = torch.log_softmax(head(completion_states(reference, *batch)), dim=-1)  # (N, V)
         logp = torch.log_softmax(head(completion_states(policy.model, *batch)), dim=-1)  # (N, V)
-        row_phi = phi[part, None].expand_as(real)[real]  # (N,)
+        row_phi = phi[row, None].expand_as(real)[real]  # (N,)
         flat = reweight(ref, row_phi[:, None])  # (N, V)
-        weight = completion_weights(done.mask[part], len(phi))[real]  # (N,)
-        for name, loss in losses(logp, ref, flat, done.tokens[part][real]).items():
+        weight = completion_weights(completions.mask[row], len(phi))[real]  # (N,)
+        for name, loss in losses(logp, ref, flat, completions.tokens[row][real]).items():
             found = torch.autograd.grad(
                 (weight * loss).sum(), policy.trainable(), retain_graph=True
             )

@@ -24,10 +24,11 @@ import tyro
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from policy import BUNDLED_BASE, load_tokenizer  # noqa: E402
+from machine.loading import load_tokenizer, lora_config  # noqa: E402
 from problems import Problem, render_prompt  # noqa: E402
-from rapo_mini import Run  # noqa: E402
-from settings import Settings, resolve  # noqa: E402
+from rapo_mini import Run, train_step  # noqa: E402
+from settings import BUNDLED_BASE, Settings, resolve  # noqa: E402
+from step import MAX_GRAD_NORM  # noqa: E402
 from verifier import verify  # noqa: E402
 
 
@@ -53,7 +54,7 @@ def our_seconds(settings: Settings, options: Options) -> tuple[list[float], floa
     seconds, lengths = [], []
     for step in range(options.warm_up + options.steps):
         began = time.perf_counter()
-        metrics = run.train_step()
+        metrics, _ = train_step(run)
         if step >= options.warm_up:
             seconds.append(time.perf_counter() - began)
             lengths.append(metrics["completion_tokens"])
@@ -63,7 +64,6 @@ def our_seconds(settings: Settings, options: Options) -> tuple[list[float], floa
 def trl_seconds(settings: Settings, options: Options) -> tuple[list[float], float]:
     """The same of TRL's GRPOTrainer: from the end of one step to the end of the next."""
     from datasets import Dataset
-    from peft import LoraConfig
     from transformers import PrinterCallback, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
@@ -94,12 +94,7 @@ def trl_seconds(settings: Settings, options: Options) -> tuple[list[float], floa
             processing_class=load_tokenizer(str(BUNDLED_BASE)),
             reward_funcs=reward,
             train_dataset=Dataset.from_list(rows),
-            peft_config=LoraConfig(
-                r=settings.lora_r,
-                lora_alpha=settings.lora_alpha,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
+            peft_config=lora_config(settings.lora_r),
             callbacks=[clock],
             args=GRPOConfig(
                 output_dir=folder,
@@ -115,7 +110,7 @@ def trl_seconds(settings: Settings, options: Options) -> tuple[list[float], floa
                 learning_rate=settings.lr,
                 lr_scheduler_type="constant_with_warmup",
                 warmup_steps=10,
-                max_grad_norm=settings.max_grad_norm,
+                max_grad_norm=MAX_GRAD_NORM,
                 gradient_checkpointing=False,
                 shuffle_dataset=False,
                 logging_steps=1,

@@ -190,7 +190,7 @@ def graded(grade, rows):
     return verdicts, seconds
 
 
-def report(rows, results):
+def print_table(rows, results):
     truth = [right for *_, right in rows]
     print(f"{'':<12}{'right':>8}{'false -':>9}{'false +':>9}{'checks/s':>11}{'median ms':>11}")
     for name, (verdicts, seconds) in results.items():
@@ -216,7 +216,7 @@ def main():
     peer = theirs()
     for grade in (ours, peer):  # imports and the start of sympy's process are not timed
         grade("\\sin(2x)", "2\\sin(x)\\cos(x)")
-    report(rows, {"ours": graded(ours, rows), "math-verify": graded(peer, rows)})
+    print_table(rows, {"ours": graded(ours, rows), "math-verify": graded(peer, rows)})
 
 
 if __name__ == "__main__":

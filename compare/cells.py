@@ -40,7 +40,7 @@ from problems import Problem, puzzles
 from settings import BUNDLED_BASE, Settings, resolve
 from watch.run_folder import read_metrics, save_adapter, write_whole
 
-PROTOCOL = ("steps", "problems", "pool", "samples")  # options that finished cells have in common
+PROTOCOL = ("steps", "problems", "pool", "samples")  # options that all cells of a comparison share
 LAST = 20  # steps at the end of a run that its entropy and reward are averaged over
 FULL_SEED, POOL_SEED = 0, 1  # of the puzzles, the same for all cells
 FIRST_SEED, SECOND_SEED, CELL_SEED = 10, 20, 100  # of the base's two sets of samples, of the cells'
@@ -53,7 +53,7 @@ class Options:
     out: Path | None = None
     """Folder of compare.json, the tables, the figures and the runs. None: runs/compare[-quick]."""
     quick: bool = False
-    """Only GRPO and RAPO at their default weights, one seed."""
+    """Only the base, GRPO and RAPO at their default weights, one seed."""
     stages: tuple[Literal["seeds", "ablations", "map", "second grid", "paper"], ...] = (
         "seeds",
         "ablations",
@@ -61,7 +61,7 @@ class Options:
         "second grid",
         "paper",
     )
-    """After the grid of weights: seeds of each arm, RAPO's ablations, its map, the paper's own forms."""
+    """What to run after the grid: more seeds, RAPO's ablations, its map, the paper's own forms."""
     steps: int = 200
     """Training steps of a run."""
     problems: int | None = None
@@ -89,8 +89,8 @@ def puzzle_sets(options: Options) -> dict[str, list[Problem]]:
 def missed_by_base(problems: list[Problem], options: Options) -> list[int]:
     """Which problems the base solves in none of options.samples completions: their indices, in order.
 
-    In rounds of more and more samples, each of what is still unsolved: the same as all samples of all
-    problems, in a fraction of the time.
+    Sampled in rounds that double, each only for the problems that are still unsolved: the same answer as
+    sampling all of them in full, in a fraction of the time.
     """
     base = load_policy(str(BUNDLED_BASE))
     missed, drawn, each = list(range(len(problems))), 0, min(16, options.samples)
@@ -252,7 +252,7 @@ def save(results: dict, options: Options) -> None:
 def show_progress(
     bar: tqdm, options: Options, wanted: list[Cell], cells: dict, running: Iterable[Cell]
 ) -> None:
-    """The one bar: training steps of all cells, and what is running now."""
+    """The bar: training steps of all cells, and which cells are running."""
     under_way = {}
     for cell in running:
         log = options.out / "cells" / cell.name / "metrics.jsonl"

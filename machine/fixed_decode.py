@@ -80,9 +80,9 @@ class FixedDecoder:
         self.token = torch.zeros((self.rows, 1), dtype=torch.long, device=device)
         self.position = torch.zeros((self.rows, 1), dtype=torch.long, device=device)
         self.slot = torch.zeros(1, dtype=torch.long, device=device)
-        self.seen = torch.ones((self.rows, 1, 1, self.size), dtype=torch.bool, device=device)
-        self.seen[:, :, :, self.filled :] = False
-        self.seen[: len(row), 0, 0, : self.filled] = prompt_mask[row].bool()
+        self.attended = torch.ones((self.rows, 1, 1, self.size), dtype=torch.bool, device=device)
+        self.attended[:, :, :, self.filled :] = False
+        self.attended[: len(row), 0, 0, : self.filled] = prompt_mask[row].bool()
         self.position[: len(row), 0] = position[row, -1]
         self.place = torch.arange(len(row), device=device)  # (b,) where each running row lies
         self.graphs: dict[tuple[int, int], tuple] = {}
@@ -100,7 +100,7 @@ class FixedDecoder:
         rows = power_of_two(len(kept))
         if rows == self.rows:
             return
-        for block in (*self.keys, *self.values, self.seen, self.position):
+        for block in (*self.keys, *self.values, self.attended, self.position):
             block[: len(kept)] = block[self.place]
         self.rows, self.place = rows, torch.arange(len(kept), device=kept.device)
 
@@ -109,7 +109,7 @@ class FixedDecoder:
         self.token[self.place, 0] = token
         self.position[: self.rows] += 1
         self.slot.fill_(self.filled)
-        self.seen[:, :, :, self.filled] = True
+        self.attended[:, :, :, self.filled] = True
         self.filled += 1
         slots = min(-(-self.filled // SLOTS) * SLOTS, self.size)
         return self.run(self.rows, slots)[self.place]  # (b, V)
@@ -147,7 +147,7 @@ class FixedDecoder:
         )
         out = self.model(
             input_ids=self.token[:rows],
-            attention_mask=self.seen[:rows, :, :, :slots],
+            attention_mask=self.attended[:rows, :, :, :slots],
             position_ids=self.position[:rows],
             past_key_values=Slots(keys, values, self.slot),
             use_cache=True,

@@ -11,7 +11,10 @@ import warnings
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
+
+HUB_SECONDS = 10  # to hear from the hub whether it has a model
 
 
 def load_base(model: str, quant: str, device_map: str | None = None) -> tuple[nn.Module, object]:
@@ -24,17 +27,44 @@ def load_base(model: str, quant: str, device_map: str | None = None) -> tuple[nn
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     options: dict = {"dtype": compute_dtype(device), "device_map": device_map}
+    options["trust_remote_code"] = False  # nothing of a model is run, and nobody is asked
     if quant == "nf4":
         options["quantization_config"] = nf4_config(options["dtype"])
     try:
         tokenizer = load_tokenizer(model)
         base = AutoModelForCausalLM.from_pretrained(model, **options)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"the model {model!r} could not be loaded: give --model a folder that holds one, or a "
-            f"Hugging Face id that can be reached from here ({str(error).splitlines()[0]})"
-        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ValueError(not_loaded(model, error)) from error
     return base, tokenizer
+
+
+def find_model(model: str) -> None:
+    """Raise ValueError, naming --model, at once and once if no such model can be had from here."""
+    if Path(model).is_dir():
+        if not (Path(model) / "config.json").exists():
+            raise ValueError(not_loaded(model, OSError("it holds no config.json")))
+        return
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        if isinstance(try_to_load_from_cache(model, "config.json"), str):
+            return
+        get_hf_file_metadata(hf_hub_url(model, "config.json"), timeout=HUB_SECONDS)
+    except HFValidationError as error:
+        raise ValueError(not_loaded(model, error)) from error
+    except HfHubHTTPError as error:
+        raise ValueError(not_loaded(model, OSError("the hub has no such model for you"))) from error
+    except Exception as error:  # of many classes, those of an HTTP client among them
+        raise ValueError(not_loaded(model, OSError("the hub cannot be reached"))) from error
+
+
+def not_loaded(model: str, error: Exception) -> str:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f"the model {model!r} could not be loaded: give --model a folder that holds one, or a "
+        f"Hugging Face id that can be reached from here ({said})"
+    )
 
 
 def switch_off_dropout(model: nn.Module) -> None:
@@ -68,12 +98,35 @@ def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Modu
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(base, adapter, is_trainable=True)
-    except (OSError, ValueError, RuntimeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of keys that are missing: that is checked here
+            loaded = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+        check_tensors(loaded, adapter)
+        return loaded
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f"the adapter {str(adapter)!r} does not fit {model!r}: give --adapter the folder "
-            f"that a run on this model wrote ({str(error).splitlines()[0]})"
+            f"that a run on this model wrote ({said})"
         ) from error
+
+
+def check_tensors(loaded: nn.Module, adapter: str | Path) -> None:
+    """Raise ValueError unless the adapter's file holds just the tensors that the model has room for.
+
+    PEFT itself takes a file with none of them: then the base would pass for a trained model.
+    """
+    from peft import get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    saved, needed = load_peft_weights(str(adapter), device="cpu"), get_peft_model_state_dict(loaded)
+    for name in [*needed, *saved]:
+        if name not in saved:
+            raise ValueError(f"its file lacks {name}")
+        if name not in needed:
+            raise ValueError(f"the model has no {name}")
+        if not bool(torch.isfinite(saved[name]).all()):
+            raise ValueError(f"{name} holds numbers that are not finite")
 
 
 def quiet_libraries() -> None:

@@ -10,7 +10,7 @@ gradient, optimizer) plus the larger of the two:
                graph, one chunk of logits with its graph
 
 Counts of parameters, 4-bit weights and the cache are exact. Bytes of a layer and of a logit were counted
-with the real code on the CPU, as tests/test_memory_plan.py does again. Two numbers are assumptions,
+with the real code on the CPU, as tests/machine/test_plan.py does again. Two numbers are assumptions,
 as no GPU run has been measured yet: CONTEXT and SLACK.
 """
 
@@ -72,7 +72,7 @@ def shape_of(model: str) -> Shape:
     from transformers import AutoConfig
 
     try:
-        return shape_of_config(AutoConfig.from_pretrained(model))
+        return shape_of_config(AutoConfig.from_pretrained(model, trust_remote_code=False))
     except (OSError, ValueError, AttributeError) as error:
         raise ValueError(
             f"the memory of {model!r} cannot be planned: give --model a folder with a config.json of the "

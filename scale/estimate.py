@@ -1,22 +1,18 @@
-"""What 8 and 64 GPUs would give, on paper: seconds and bytes of one step, from assumptions stated here.
+"""What 8 and 64 GPUs would give, on paper: seconds and bytes of one step, from stated assumptions.
 
-    python scale/estimate.py
+    python -m scale.estimate
 
-Nothing of this was measured: no GPU was at hand. The shape is Qwen2.5-3B's, its LoRA as in
+None of this was measured. The shape is Qwen2.5-3B's, its LoRA as in
 `machine/plan.py`; a step is 64 prompts x 16 completions of 1,024 tokens after prompts of 512, shared out
-among the GPUs. What comes out is which part is long, and which becomes the longest.
+among the GPUs. The table shows which part of a step takes longest, and how that changes with more GPUs.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from machine.plan import PUBLISHED, Shape, cache_bytes, lora_parameters, weight_bytes
-from policy import GPU_BASE
+from settings import GPU_BASE
 
 
 @dataclass(frozen=True)

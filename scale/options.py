@@ -1,10 +1,10 @@
-"""TRL's options as far as RAPO has a place for them: the config of its trainer, the flags of its command.
+"""The options of training through TRL: the config of the trainer, and the flags of the command.
 
-`RAPOConfig` is TRL's `GRPOConfig` with the arm, the form of the KL and phi. It keeps TRL's names: alpha
-and beta of the paper are its `beta` and `entropy_coef`. What would make another objective of RAPO, or
-hide from it which distribution was sampled from, is refused with the reason.
+`RAPOConfig` is TRL's `GRPOConfig` plus the arm, the form of the KL and phi. It keeps TRL's names: the
+paper's alpha and beta are its `beta` and `entropy_coef`. An option that would change the objective, or
+the distribution that completions are sampled from, is refused with the reason.
 
-Importing this room needs no TRL; using it does: pip install -r requirements-scale.txt. All of it is ours.
+This room can be imported without TRL, but not used: pip install -r requirements-scale.txt.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from typing import Literal
 
 import torch
 
+from machine.loading import compute_dtype, quiet_libraries
 from objective import ARMS, kl_form
-from policy import compute_dtype, quiet_libraries
-from settings import ARM_DEFAULTS, Settings, flag
+from settings import Settings, flag
+from step import MAX_GRAD_NORM
+
+SAVE_EVERY = 20  # updates between two checkpoints; by number, for all processes must save at once
 
 quiet_libraries()  # before TRL loads them
 warnings.filterwarnings("ignore", "`gradient_checkpointing`", FutureWarning)  # TRL's name for it
@@ -37,7 +40,7 @@ def need_trl() -> None:
     if absent is not None:
         why = " ".join(str(absent).split())
         raise ImportError(
-            f"trl_rapo needs TRL ({why}): pip install -r requirements-scale.txt; on one device "
+            f"scale needs TRL ({why}): pip install -r requirements-scale.txt; on one device "
             "python rapo_mini.py does without"
         ) from absent
 
@@ -56,7 +59,7 @@ FIXED = {
     "off_policy_mask_threshold": ((None,), "every completion carries loss"),
     "use_bias_correction_kl": (
         (False,),
-        "rho * k3 has the reverse KL's gradient: arm='reverse-kl'",
+        "the arm says whether rho stands before k3: arm='grpo-unbiased'",
     ),
     "sync_ref_model": ((False,), "pi_ref is the frozen base"),
     "router_aux_loss_coef": ((None, 0.0), "the objective has no load-balancing term"),
@@ -79,14 +82,14 @@ HARMLESS = {"eos_token_id", "seed", "stop", "stop_strings", "stop_token_ids"}
 
 @dataclass
 class RAPOConfig(GRPOConfig):
-    """TRL's GRPOConfig with the choices of RAPO; what is left at None is the arm's own.
+    """TRL's GRPOConfig with the choices of RAPO; an option left at None gets the arm's own value.
 
-    Raises ValueError for an option that has no meaning for the objective, ImportError without TRL.
+    Raises ValueError for an option that the objective has no place for, ImportError without TRL.
     """
 
     arm: str = field(
         default="rapo",
-        metadata={"help": "rapo: reweighted forward KL; grpo: k3; reverse-kl: exact; no-kl."},
+        metadata={"help": "rapo, rapo-light, grpo, grpo-unbiased, reverse-kl, no-kl."},
     )
     kl_form: str = field(
         default="auto",
@@ -105,6 +108,11 @@ class RAPOConfig(GRPOConfig):
         default=None,
         metadata={"help": "Power of the reference where the reward is 0. None: the arm's own."},
     )
+    phi: str = field(
+        default="linear",
+        metadata={"help": "phi by reward: linear from phi_min to 1, or the paper's inverse, tanh."},
+    )
+    tau_max: float = field(default=2.2, metadata={"help": "phi inverse is 1 / (tau_max - r)."})
     phi_from: str = field(
         default="completion",
         metadata={"help": "phi follows the completion's reward or the group's."},
@@ -122,10 +130,11 @@ class RAPOConfig(GRPOConfig):
     def __post_init__(self):
         need_trl()
         self.kl_form = kl_form(self.arm, self.kl_form)
-        own = ARM_DEFAULTS[self.arm]
-        self.beta = own["alpha"] if self.beta is None else self.beta
-        self.entropy_coef = own["beta"] if self.entropy_coef is None else self.entropy_coef
-        self.phi_min = own["phi_min"] if self.phi_min is None else self.phi_min
+        own = ARMS[self.arm]
+        self.beta = own.alpha if self.beta is None else self.beta
+        self.entropy_coef = own.beta if self.entropy_coef is None else self.entropy_coef
+        if self.phi_min is None and self.phi == "linear":
+            self.phi_min = own.phi_min
         super().__post_init__()
         check(self)
 
@@ -146,12 +155,7 @@ def check(config: RAPOConfig) -> None:
             f"generation_kwargs {', '.join(extra)} may change the distribution that is sampled from, "
             f"which log pi_old would not know. Allowed: {', '.join(sorted(HARMLESS))}"
         )
-    if not 0 <= config.phi_min <= 1 or (config.phi_min != 1 and not ARMS[config.arm].reweighted):
-        raise ValueError(
-            f"phi_min={config.phi_min} must lie between 0 and 1, and has a meaning for arm='rapo' only"
-        )
-    if config.phi_from not in ("completion", "group"):
-        raise ValueError(f"phi_from={config.phi_from!r} must be 'completion' or 'group'")
+    check_phi(config)
     if config.beta and config.kl_form == "none":
         raise ValueError(f"beta={config.beta} has no meaning for arm='no-kl': it has no KL")
     if min(config.beta, config.entropy_coef) < 0 or config.chunk_tokens < 1:
@@ -161,28 +165,52 @@ def check(config: RAPOConfig) -> None:
         )
 
 
+def check_phi(config: RAPOConfig) -> None:
+    """Raise ValueError for a phi that does not exist, or that the arm has no place for."""
+    if config.phi not in ("linear", "inverse", "tanh"):
+        raise ValueError(f"phi={config.phi!r} must be 'linear', 'inverse' or 'tanh'")
+    if config.phi_from not in ("completion", "group"):
+        raise ValueError(f"phi_from={config.phi_from!r} must be 'completion' or 'group'")
+    if config.tau_max < 2:
+        raise ValueError(f"tau_max={config.tau_max} must be at least 2, or phi would exceed 1")
+    if config.phi != "linear":
+        if config.phi_min is not None:
+            raise ValueError(f"phi_min={config.phi_min} has a meaning for phi='linear' only")
+        if not ARMS[config.arm].reweighted:
+            raise ValueError(f"phi={config.phi!r} has a meaning for arm='rapo' only")
+    elif not 0 <= config.phi_min <= 1 or (config.phi_min != 1 and not ARMS[config.arm].reweighted):
+        raise ValueError(
+            f"phi_min={config.phi_min} must lie between 0 and 1, and has a meaning for arm='rapo' only"
+        )
+
+
 # ---------------------------------------------------------------- the command line
 
 
 @dataclass(frozen=True)
-class Options(Settings):
-    """Train with RAPO through TRL, on one device or, under `accelerate launch`, on several.
-
-    The flags are those of rapo_mini.py; --prompts, --group-size and --steps count over all processes.
-    """
+class Vllm:
+    """vLLM"""
 
     vllm: Literal["off", "colocate", "server"] = "off"
     """Sample with vLLM: on the training GPUs (colocate) or on a server; needs --quant none."""
 
 
-# Flags of rapo_mini.py that TRL's loop has no place for, and what does it instead.
+@dataclass(frozen=True)
+class Options(Vllm, Settings):
+    """Train with RAPO through TRL, on one device or, under `accelerate launch`, on several.
+
+    The flags are those of rapo_mini.py; --prompts, --group-size and --steps count over all processes.
+    """
+
+
+# Flags of rapo_mini.py that do nothing in TRL's loop, and what to use instead.
 ELSEWHERE = {
     "sample_rows": "TRL samples a process's completions at once: --prompts, --group-size",
     "fixed_decode": "--vllm colocate",
     "eval_data": "python pass_at_k.py --adapter",
-    "eval_split": "python pass_at_k.py --adapter",
     "eval_problems": "python pass_at_k.py --adapter",
     "eval_samples": "python pass_at_k.py --adapter",
+    "refresh_reference": "python rapo_mini.py --refresh-reference",
     "show_every": "RAPOConfig(log_completions=True)",
     "trace": "python rapo_mini.py --trace",
     "trace_at": "python rapo_mini.py --trace",
@@ -192,10 +220,13 @@ ELSEWHERE = {
 
 
 def check_options(given: Options, settings: Options) -> None:
-    """Raise ValueError for a flag of the command line, or a choice made from it, that cannot be here."""
+    """Raise ValueError for flags that training through TRL cannot honour.
+
+    given: as on the command line; settings: with every choice made.
+    """
     for name, instead in ELSEWHERE.items():
         if getattr(given, name) != getattr(Settings, name):
-            raise ValueError(f"{flag(name)} has no meaning in scale/trainer.py. Instead: {instead}")
+            raise ValueError(f"{flag(name)} has no meaning in python -m scale. Instead: {instead}")
     if settings.vllm != "off" and settings.quant == "nf4":
         raise ValueError(
             f"--vllm {settings.vllm} needs --quant none: TRL hands vLLM the weights with the adapter "
@@ -208,7 +239,7 @@ def check_options(given: Options, settings: Options) -> None:
 
 
 def config_of(settings: Options, processes: int) -> RAPOConfig:
-    """The RAPOConfig of a run's settings: the same step, cut among the processes.
+    """The RAPOConfig of a run's settings: the same step, shared out among the processes.
 
     Raises ValueError if the completions of a step cannot be shared out evenly.
     """
@@ -228,7 +259,9 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         kl_form=settings.kl_form,
         beta=settings.alpha,
         entropy_coef=settings.beta,
-        phi_min=settings.phi_min,
+        phi=settings.phi,
+        phi_min=settings.phi_min if settings.phi == "linear" else None,
+        tau_max=settings.tau_max,
         phi_from=settings.phi_from,
         epsilon=settings.clip_eps,
         chunk_tokens=settings.chunk_tokens,
@@ -240,7 +273,7 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         max_completion_length=settings.max_new_tokens,
         temperature=settings.temperature,
         learning_rate=settings.lr,
-        max_grad_norm=settings.max_grad_norm,
+        max_grad_norm=MAX_GRAD_NORM,
         optim=optimizers.get(settings.optimizer, "adamw_torch"),
         gradient_checkpointing=settings.checkpoint_layers,
         use_cpu=not gpu,
@@ -249,7 +282,7 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         use_vllm=settings.vllm != "off",
         vllm_mode="colocate" if settings.vllm == "off" else settings.vllm,
         seed=settings.seed,
-        save_steps=settings.save_every,
+        save_steps=SAVE_EVERY,
         save_total_limit=1,
         logging_steps=1,
         report_to="none",

@@ -1,7 +1,4 @@
-"""RAPO inside TRL's GRPOTrainer, for when one GPU is not enough; a command of its own.
-
-    python scale/trainer.py --steps 50
-    accelerate launch --config_file scale/ddp.yaml scale/trainer.py --data gsm8k
+"""RAPO inside TRL's GRPOTrainer, for when one GPU is not enough: `RAPOTrainer`.
 
 `step.py` is this project's loop, for one device. Here the loop, the sampling and the engines (accelerate
 with DDP, FSDP2 or ZeRO-2, vLLM) are TRL's, and the objective is ours:
@@ -15,20 +12,15 @@ with DDP, FSDP2 or ZeRO-2, vLLM) are TRL's, and the objective is ours:
 The reference is the same model with the adapter off, or TRL's reference model where there is no adapter.
 alpha and beta of the paper are TRL's `beta` and `entropy_coef`: a config keeps TRL's names.
 
-Needs `pip install -r requirements-scale.txt`; importing this room does not. How it all scales, and what
-of it was run: docs/scaling.md. All of this is ours.
+Needs `pip install -r requirements-scale.txt`; importing this room does not. How it scales, and what was
+run: docs/scaling.md.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import replace
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType, MethodType
 
 import torch
@@ -41,19 +33,10 @@ from objective import (
     group_advantages,
     phi_of_groups,
     token_objective,
+    weigh_kl,
 )
-from policy import Policy, load_base, lora_config, terms_in_chunks, to_rows, with_saved_lora
-from problems import problems_that_fit, render_prompt, training_problems
-from scale.options import (
-    GRPOTrainer,
-    Options,
-    RAPOConfig,
-    TrainerCallback,
-    check_options,
-    config_of,
-    need_trl,
-)
-from settings import command, cut_metrics, learning_rate, resolve, resumed, save_config
+from policy import terms_in_chunks, to_rows
+from scale.options import GRPOTrainer, RAPOConfig, need_trl
 from verifier import verify
 
 # ---------------------------------------------------------------- reward, advantage, phi
@@ -94,7 +77,10 @@ def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tenso
             f"rewards from {float(reward.min()):g} to {float(reward.max()):g}: phi is defined for "
             "rewards between 0 and 1. Change reward_weights, or the arm"
         )
-    return advantage, phi_of_groups(reward, config.phi_min, config.phi_from).flatten()
+    phi = phi_of_groups(
+        reward, config.phi_min, config.phi_from, config.phi, config.tau_max
+    )  # (P, G)
+    return advantage, phi.flatten()
 
 
 # ---------------------------------------------------------------- scoring
@@ -201,6 +187,7 @@ class RAPOTrainer(GRPOTrainer):
         mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)  # (b, T)
         terms = self.token_terms(model, inputs, mask)  # (b, T)
         logp_old = inputs.get("old_per_token_logps", terms.logp.detach())  # (b, T)
+        terms = weigh_kl(terms, logp_old, self.args.arm)  # (b, T)
         # With vLLM, TRL weighs g by pi_trainer / pi_sampler, which is >= 0: the same as weighing A.
         advantage = inputs["advantages"][:, None] * inputs.get("importance_sampling_ratio", 1)
         objective, clipped = token_objective(
@@ -217,8 +204,10 @@ class RAPOTrainer(GRPOTrainer):
     def token_terms(self, model: nn.Module, inputs: dict, mask: Tensor) -> TokenTerms:
         """The TokenTerms of TRL's batch, with gradients: fields of (b, T), 0 where mask is 0."""
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)  # (b, L + T)
-        seen = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)  # (b, L + T)
-        batch = {"input_ids": ids, "attention_mask": seen}
+        attended = torch.cat(
+            [inputs["prompt_mask"], inputs["completion_mask"]], dim=1
+        )  # (b, L + T)
+        batch = {"input_ids": ids, "attention_mask": attended}
         real = mask.bool()  # (b, T)
         token = inputs["completion_ids"][real]  # (N,)
         phi = inputs["phi"][:, None].expand_as(mask)[real]  # (N,)
@@ -228,7 +217,7 @@ class RAPOTrainer(GRPOTrainer):
 
         def terms(hidden: Tensor, head: nn.Module) -> TokenTerms:
             at = None if ref_state is None else (ref_head or head, ref_state)
-            flat, _ = terms_in_chunks(
+            return terms_in_chunks(
                 (head, states(hidden)),
                 at,
                 token,
@@ -238,7 +227,6 @@ class RAPOTrainer(GRPOTrainer):
                 temperature=self.temperature,
                 chunk_tokens=self.args.chunk_tokens,
             )
-            return flat
 
         ref_state = ref_head = None
         with self.accelerator.autocast():
@@ -310,109 +298,3 @@ def check_model(trainer: RAPOTrainer) -> None:
             "a reference model beside the policy is not supported under FSDP or DeepSpeed: train an "
             "adapter (peft_config), whose reference is the same model, or use DDP"
         )
-
-
-# ---------------------------------------------------------------- the command
-
-
-def training_rows(settings: Options, tokenizer, context: int):
-    """The training problems as a `datasets.Dataset` with the columns prompt and answer.
-
-    context: the model's, in tokens. Raises ValueError as `problems_that_fit` does.
-    """
-    from datasets import Dataset
-
-    problems = training_problems(settings.data, settings.seed, settings.data_dir)
-    prompts = [render_prompt(settings.prompt_template, p) for p in problems]
-    kept = problems_that_fit(
-        problems,
-        [len(tokenizer.encode(prompt)) for prompt in prompts],
-        max_prompt_tokens=settings.max_prompt_tokens,
-        max_new_tokens=settings.max_new_tokens,
-        context=context,
-    )
-    return Dataset.from_list(
-        [{"prompt": render_prompt(settings.prompt_template, p), "answer": p.answer} for p in kept]
-    )
-
-
-class MetricsLog(TrainerCallback):
-    """Writes what TRL logs of each step to metrics.jsonl, on the main process."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def on_log(self, args, state, control, logs: dict | None = None, **_others):
-        if state.is_world_process_zero and "reward" in logs:
-            with self.path.open("a") as log:
-                log.write(json.dumps({"step": state.global_step - 1, **logs}) + "\n")
-
-
-def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
-    """A trainer for the run, and its settings with the folder on which all processes agree."""
-    from accelerate.utils import broadcast_object_list
-
-    config = config_of(settings, int(os.environ.get("WORLD_SIZE", 1)))  # the processes meet here
-    (out,) = broadcast_object_list([settings.out])  # it has the time in its name
-    config.output_dir, settings = out, replace(settings, out=out)
-    model, tokenizer = load_base(settings.model, settings.quant)
-    model.generation_config.eos_token_id = Policy(model, tokenizer, settings.quant).end_ids
-    lora = lora_config(settings.lora_r, settings.lora_alpha)
-    rows = training_rows(settings, tokenizer, model.config.max_position_embeddings)
-    if settings.adapter:
-        model, lora = with_saved_lora(model, settings.adapter, settings.model), None
-    trainer = RAPOTrainer(
-        model,
-        args=config,
-        train_dataset=rows,
-        processing_class=tokenizer,
-        peft_config=lora,
-        rate=lambda update: learning_rate(settings, update // settings.updates) / settings.lr,
-        callbacks=[MetricsLog(Path(out) / "metrics.jsonl")],
-    )
-    return trainer, settings
-
-
-def last_checkpoint(out: Path) -> tuple[Path | None, int]:
-    """The Trainer's newest whole checkpoint, one whose last file was written, and the updates in it."""
-    states = out.glob("checkpoint-*/trainer_state.json")
-    found = ((s.parent, int(s.parent.name.split("-")[1])) for s in states)
-    return max(found, key=lambda pair: pair[1], default=(None, 0))
-
-
-def main(given: Options) -> int:
-    """Train, save the adapter; the exit status (0 done, 2 bad input). The main process speaks for all."""
-    others = int(os.environ.get("RANK", 0)) > 0
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if others else sys.stdout):
-        return train(given)
-
-
-def train(given: Options) -> int:
-    """What `main` does, in this process."""
-    try:
-        need_trl()
-        if given.resume:
-            settings, sentence = resumed(given), f"going on with {given.resume}"
-        else:
-            settings, sentence = resolve(given)
-            check_options(given, settings)
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        trainer, settings = make_trainer(settings)
-    except (ValueError, ImportError) as error:
-        print(f"trl_rapo: {error}", file=sys.stderr)
-        return 2
-    print(f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}")
-    out = Path(settings.out)
-    checkpoint, seen = last_checkpoint(out) if given.resume else (None, 0)
-    if trainer.accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        save_config(settings, out)
-        cut_metrics(out, seen)
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    trainer.save_model(str(out / "adapter"))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(command("trl_rapo", main, Options))

@@ -67,9 +67,11 @@ def test_a_run_leaves_what_it_promises(finished):
     out, _ = finished
     names = {p.name for p in out.iterdir()}
     assert names == {
+        ".lock",
         "adapter",
         "config.json",
         "curves.png",
+        "evaluations",
         "metrics.jsonl",
         "state.pt",
         "summary.json",

@@ -6,4 +6,5 @@ import tyro
 
 from watch.tracer import View, main
 
-sys.exit(main(tyro.cli(View, description=View.__doc__)))
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(View, description=View.__doc__)))

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import tyro
 
-from settings import GROUPS, Settings, flag
+from settings import Settings, flag
+from watch.files import reason
 from watch.preset import Preset, asked_preset, paper_settings, table_of_paper
-from watch.run_folder import load_config
+from watch.run_folder import load_config, located
+from watch.stopping import interrupt, on_stop
+from watch.terminal import steady_screen
 
 
 def from_flags(
@@ -22,10 +25,10 @@ def from_flags(
     """The settings of this kind that flags ask for; `--help` shows them group by group.
 
     `Settings` is flat and its groups are its bases, so the flags are parsed into one object a group.
-    What a kind adds to the groups of `Settings` comes last.
+    A kind adds flags of its own by one more base; they come last.
     """
-    own = [(f.name, f.type, f) for f in fields(kind) if f.name not in Settings.__dataclass_fields__]
-    groups = [*GROUPS, *([make_dataclass("Own", own)] if own else [])]
+    groups = [base for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
+    groups = [base for base in groups if not issubclass(base, Settings)]
     default = default or kind()
     parts = {"Preset": Preset(asked_preset(arguments)[0])} | {
         group.__name__: group(**{f.name: getattr(default, f.name) for f in fields(group)})
@@ -59,7 +62,7 @@ def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -
         return given
     saved = replace(load_config(Path(given.resume), kind), resume=given.resume)
     # Parsed again on top of the saved settings: now a flag that is not given has the saved value.
-    given = from_flags(kind, arguments, saved)
+    given = located(from_flags(kind, arguments, saved))
     for field in fields(kind):
         ours, theirs = getattr(given, field.name), getattr(saved, field.name)
         if field.name != "steps" and ours != theirs:
@@ -91,7 +94,23 @@ def command(program: str, main: Callable[[Settings], int], kind: type[Settings] 
     """Run a program's `main` on its command line; its exit status, or 2 for flags that cannot be."""
     try:
         given = parse(kind=kind)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     return main(given)
+
+
+def guarded(program: str, work: Callable[..., int], given) -> int:
+    """work(given); a failing screen stops nothing, a failing file is a sentence, TERM and HUP are Ctrl-C.
+
+    The exit status: what `work` says, 1 for a file that cannot be written, 130 stopped.
+    """
+    with steady_screen(), on_stop(interrupt):
+        try:
+            return work(given)
+        except KeyboardInterrupt:
+            print(f"{program}: stopped", file=sys.stderr)
+            return 130
+        except OSError as error:
+            print(f"{program}: {reason(error)}; what was saved before is whole", file=sys.stderr)
+            return 1

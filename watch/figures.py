@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from objective import ARMS
-from watch.run_folder import whole
+from watch.files import whole
 
 COLOURS = {"base": "#7f7f7f"} | {name: arm.colour for name, arm in ARMS.items()}
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import signal
+import contextlib
+import os
 from pathlib import Path
 
 from tqdm import tqdm
 
 from settings import Settings
 from step import Rollout
+from watch.files import as_json
 from watch.health import diagnose
 from watch.run_folder import read_metrics
+from watch.stopping import on_stop
+from watch.terminal import harmless
 
 
 class Progress:
-    """The bar of a run and its metrics.jsonl; a context manager. Ctrl-C only sets `stopped`."""
+    """The bar of a run and its metrics.jsonl; a context manager.
+
+    Ctrl-C, TERM and HUP only set `stopped`. A step is written to the log first and shown after.
+    """
 
     def __init__(self, settings: Settings, out: Path, steps_done: int):
         self.settings, self.stopped = settings, False
@@ -25,11 +31,12 @@ class Progress:
         self.bar = tqdm(total=settings.steps, initial=steps_done, desc=settings.arm, unit="step")
 
     def __enter__(self) -> Progress:
-        self.before = signal.signal(signal.SIGINT, self.stop_after_this_step)
+        self.listening = on_stop(self.stop_after_this_step)
+        self.listening.__enter__()
         return self
 
     def __exit__(self, *_error) -> None:
-        signal.signal(signal.SIGINT, self.before)
+        self.listening.__exit__(None, None, None)
         self.bar.close()
         self.log.close()
 
@@ -38,12 +45,16 @@ class Progress:
         if self.stopped:
             raise KeyboardInterrupt
         self.stopped = True
-        tqdm.write("Ctrl-C: finishing this step, then saving and reporting (again: stop at once)")
+        said = b"\nstopping: finishing this step, then saving and reporting (again: stop at once)\n"
+        with contextlib.suppress(OSError):
+            os.write(
+                2, said
+            )  # not through a stream: the signal may have come in the middle of a print
 
     def add(self, metrics: dict, rolled: Rollout) -> None:
         """A finished step: log it, move the bar, say what is wrong, show some completions."""
         step = metrics["step"]
-        self.log.write(json.dumps(metrics) + "\n")
+        self.log.write(as_json(metrics) + "\n")
         self.log.flush()
         self.history.append(metrics)
         for name, sentence in diagnose(self.history, self.settings.arm).items():
@@ -81,7 +92,9 @@ def some_completions(rolled: Rollout, step: int, count: int = 4) -> str:
     lines = [f"step {step}, {count} of {len(order)} completions:"]
     for i in picked:
         problem = rolled.problems[i // (len(order) // len(rolled.problems))]
-        text = " ".join(rolled.texts[i].split())
+        text = harmless(" ".join(rolled.texts[i].split()))
         shown = text if len(text) <= 160 else text[:70] + " ... " + text[-85:]
-        lines.append(f"  {rolled.verdicts[i].reason:>11} | gold {problem.answer} | {shown}")
+        lines.append(
+            f"  {rolled.verdicts[i].reason:>11} | gold {harmless(problem.answer)} | {shown}"
+        )
     return "\n".join(lines)

@@ -98,9 +98,9 @@ class Recorder:
         self.rows: dict[int, dict] = {}  # row -> its sums, for every row of the step
         self.group: dict[int, dict] = {}  # row -> its tokens' numbers, for the traced group
         for micro_batch in scored(self.policy, self.rolled, self.settings, pieces):
-            seen = None
+            glimpses = None
             if (micro_batch.rows // self.settings.group_size == self.prompt).any():
-                seen = score_rows(
+                glimpses = score_rows(
                     self.policy,
                     self.rolled,
                     micro_batch.rows,
@@ -109,11 +109,11 @@ class Recorder:
                     pieces.chunk_tokens,
                     glimpse,
                 )
-            self.add(micro_batch, seen)
+            self.add(micro_batch, glimpses)
         self.records.append(self.record(update, metrics))
 
-    def add(self, micro_batch: Scored, seen: Glimpse | PolicyGlimpse | None) -> None:
-        """Keep what a micro-batch says of its rows; seen: fields of (b, T, C), if the group has any."""
+    def add(self, micro_batch: Scored, glimpses: Glimpse | PolicyGlimpse | None) -> None:
+        """Keep what a micro-batch says of its rows; glimpses: (b, T, C), if the group has rows here."""
         rows, mask, logp_old, terms, shares, clipped = micro_batch
         tokens, _, _ = rows_of(self.rolled, rows)  # (b, T)
         gain, _ = clipped_surrogate(
@@ -134,7 +134,7 @@ class Recorder:
                 "token": tokens[place, :length].tolist(),
                 **{name: exact(x[place, :length]) for name, x in columns.items()},
                 "clipped": clipped[place, :length].long().tolist(),
-                **distributions(*(field[place, :length] for field in seen)),
+                **distributions(*(field[place, :length] for field in glimpses)),
             }
 
     def record(self, update: int, metrics: dict) -> dict:

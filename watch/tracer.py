@@ -11,7 +11,7 @@ anything.
 from __future__ import annotations
 
 import json
-import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from pathlib import Path
 import tyro
 
 from objective import ARMS
-from watch.run_folder import write_whole
+from watch.files import as_json, write_whole
+from watch.terminal import harmless, visible
 
 PARTS = Path(__file__).resolve().parent / "page"
 
@@ -34,21 +35,19 @@ class Trace:
         self.folder, self.lines = folder, []  # lines: one record each, as JSON
 
     def begin(self) -> None:
-        """Make the folder. Raises ValueError if that fails or if it already holds a trace."""
-        if (self.folder / "trace.json").exists():
+        """Raise ValueError if the folder already holds a trace or cannot be made; makes nothing yet."""
+        if any((self.folder / name).exists() for name in ("trace.json", "trace.html")):
             raise ValueError(f"{self.folder} already holds a trace: give another folder to --trace")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "trace.json.part").touch()
-            (self.folder / "trace.json.part").unlink()
-        except OSError as error:
-            raise ValueError(f"--trace {self.folder} cannot be written to: {error}") from error
+        path = self.folder.absolute()
+        there = next(p for p in (path, *path.parents) if p.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            raise ValueError(f"--trace {self.folder} cannot be written to: {there} is in the way")
 
     def go_on(self, step: int) -> None:
         """Take up the trace of a resumed run that has done `step` steps; later records are dropped."""
         if (self.folder / "trace.json").exists():
             kept = [record for record in read_trace(self.folder) if record["step"] < step]
-            self.lines = [as_json(record) for record in kept]
+            self.lines = [compact(record) for record in kept]
             self.write()
 
     def add_step(self, records: list[dict], metrics: dict) -> None:
@@ -58,7 +57,7 @@ class Trace:
             self.add({"step": metrics["step"], **record})
 
     def add(self, record: dict) -> None:
-        self.lines.append(as_json(record))
+        self.lines.append(compact(record))
         self.write()
 
     def write(self) -> None:
@@ -81,21 +80,8 @@ def read_trace(folder: Path) -> list[dict]:
         raise ValueError(f"{path} is not a trace: {error}") from error
 
 
-def as_json(record: dict) -> str:
-    return json.dumps(finite(record), separators=(",", ":"), allow_nan=False)
-
-
-def finite(value):
-    """The same structure with None in the place of NaN and infinities, which JSON does not have.
-
-    >>> finite({"loss": float("nan"), "rows": [1.5, float("inf")]})
-    {'loss': None, 'rows': [1.5, None]}
-    """
-    if isinstance(value, dict):
-        return {key: finite(x) for key, x in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(x) for x in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def compact(record: dict) -> str:
+    return as_json(record, separators=(",", ":"))
 
 
 def page(lines: list[str]) -> str:
@@ -120,19 +106,6 @@ def page(lines: list[str]) -> str:
 
 
 # ---------------------------------------------------------------- the terminal
-
-
-def visible(text: str) -> str:
-    """A text in which blanks and control characters are seen, and none reaches the terminal.
-
-    >>> visible(" a\\n\\x1b[0m")
-    '␣a↵␛[0m'
-    """
-    shown = {" ": "␣", "\n": "↵", "\t": "⇥", "\x7f": "␡"}
-    return "".join(
-        shown.get(c) or (chr(0x2400 + ord(c)) if ord(c) < 32 else c if c.isprintable() else "�")
-        for c in text
-    )
 
 
 def number(x: float | None, signed: bool = False) -> str:
@@ -177,7 +150,7 @@ def group_table(record: dict):
         style = "green" if c["reward"] else "red"
         values = [number(c["advantage"], True), number(c["phi"]), str(len(c["columns"]["token"]))]
         values += [number(c["surrogate"], True), number(c["kl"]), number(c["entropy"])]
-        text = visible(c["text"]).replace("␣", " ")
+        text = harmless(c["text"])
         text = text if len(text) <= 64 else text[:30] + " … " + text[-30:]
         verdict = c["reason"] if c["ended"] else c["reason"] + ", cut off"
         row = [str(i), f"[{style}]{c['reward']:g}[/]", *values, number(c["share"], True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import gpu as room  # noqa: E402
@@ -16,20 +16,10 @@ import gpu as room  # noqa: E402
 from machine import plan  # noqa: E402
 from settings import Settings, resolve  # noqa: E402
 
-SMALL = [
-    "--shape",
-    "tiny",
-    "--device",
-    "cpu",
-    "--steps",
-    "2",
-    "--prompts",
-    "2",
-    "--group-size",
-    "3",
-]
-SMALL += ["--prompt-tokens", "12", "--max-new-tokens", "20", "--sample-rows", "4"]
-SMALL += ["--micro-batch", "2", "--chunk-tokens", "16"]
+SMALL = (
+    "--shape tiny --device cpu --steps 2 --prompts 2 --group-size 3 --prompt-tokens 12 "
+    "--max-new-tokens 20 --sample-rows 4 --micro-batch 2 --chunk-tokens 16"
+)
 
 
 def run(*flags):
@@ -38,7 +28,7 @@ def run(*flags):
 
 
 def test_it_runs_through_and_prints_each_number(tmp_path):
-    done = run(*SMALL, "--out", str(tmp_path / "found.json"))
+    done = run(*SMALL.split(), "--out", str(tmp_path / "found.json"))
     assert done.returncode == 0, done.stderr
     for part in (
         "CPU, 20",

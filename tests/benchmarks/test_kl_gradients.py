@@ -5,9 +5,9 @@ import torch
 from conftest import let_the_adapter_act
 
 from benchmarks import kl_gradients as room
-from policy import BUNDLED_BASE, load_policy
+from policy import load_policy
 from problems import puzzles
-from settings import Settings, resolve
+from settings import BUNDLED_BASE, Settings, resolve
 from step import rollout
 
 FORWARD, REVERSE, FORWARD_FLAT, _ = room.TRUTHS

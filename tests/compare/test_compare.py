@@ -20,6 +20,7 @@ from compare.figures import draw_curves, draw_figures, spread
 from compare.plan import (
     ABLATION_SEEDS,
     BASE,
+    GRID_ARMS,
     PHI_MINS,
     SEEDS,
     WEIGHTS,
@@ -36,7 +37,7 @@ from objective import ARMS
 from pass_at_k import bootstrap
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("seeds", "ablations", "map", "second grid")
+STAGES = ("seeds", "ablations", "map", "second grid", "paper")
 PROBLEMS, HARD, SAMPLES = 40, 12, 16
 
 
@@ -73,14 +74,14 @@ def results():
 def test_the_grid_comes_first_and_treats_all_arms_alike():
     cells = cells_so_far(STAGES, {})
     assert cells == [BASE, *grid(0)]
-    for arm in set(ARMS) - {"no-kl"}:
+    for arm in set(GRID_ARMS) - {"no-kl"}:
         assert [c.alpha for c in cells if c.arm == arm] == list(WEIGHTS)
 
 
 def test_after_the_grid_each_arm_gets_the_seeds_at_its_own_weight(results):
     grid_only = {c.name: results["cells"][c.name] for c in [BASE, *grid(0)]}
     cells = cells_so_far(["seeds"], grid_only)
-    for arm in ARMS:
+    for arm in GRID_ARMS:
         alpha = 0.0 if arm == "no-kl" else 0.1
         assert [c.seed for c in cells if c.arm == arm and c.alpha == alpha] == list(SEEDS)
     cells = cells_so_far(["ablations"], grid_only)
@@ -183,10 +184,18 @@ def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
 
 def test_every_table_and_figure_is_made(results, tmp_path):
     text = all_tables(Results(results))
-    for title in ("chosen weight", "Paired", "Seed by seed", "grid", "Ablations", "phi_min"):
+    for title in (
+        "chosen weight",
+        "Paired",
+        "Seed by seed",
+        "grid",
+        "Ablations",
+        "phi_min",
+        "paper",
+    ):
         assert title in text
     assert text.count("| rapo | 0.1 | ") >= len(SEEDS)
-    assert text.count("| chosen |") == len(ARMS) + 1, "one weight an arm, one place of the map"
+    assert text.count("| chosen |") == len(GRID_ARMS) + 1, "one weight an arm, one place of the map"
     for path in draw_figures(Results(results), tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
 
@@ -195,7 +204,7 @@ def test_the_defaults_and_the_tables_of_the_docs_are_those_of_its_runs():
     """The rule picks each arm's default weight, and RAPO's phi_min; docs/results.md is up to date."""
     saved = json.loads((ROOT / "docs" / "compare.json").read_text())
     chosen = chosen_weights(saved["cells"])
-    assert chosen == {name: arm.alpha for name, arm in ARMS.items()}
+    assert chosen == {name: ARMS[name].alpha for name in GRID_ARMS}
     on_the_map = list(Results(saved).map_cells().values())
     assert len(on_the_map) == len(WEIGHTS) * len(PHI_MINS)
     assert chosen_by_validation(on_the_map, saved["cells"]) == default_cell("rapo")

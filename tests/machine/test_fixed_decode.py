@@ -76,7 +76,7 @@ class Recording:
         cache = room.Slots(keys, values, decoder.slot)
         inputs = {
             "input_ids": decoder.token[:rows],
-            "attention_mask": decoder.seen[:rows, :, :, :slots],
+            "attention_mask": decoder.attended[:rows, :, :, :slots],
             "position_ids": decoder.position[:rows],
         }
         self.run = lambda: decoder.model(**inputs, past_key_values=cache, use_cache=True).logits
@@ -130,12 +130,12 @@ def test_the_memory_never_moves(small_policy):
     copies = torch.tensor([3, 2])
     with torch.no_grad():
         decoder = FixedDecoder(small_policy.model, ids, mask, copies, 20)
-        fixed = [*decoder.keys, *decoder.values, decoder.token, decoder.position, decoder.seen]
+        fixed = [*decoder.keys, *decoder.values, decoder.token, decoder.position, decoder.attended]
         places = [t.data_ptr() for t in fixed]
         for left in (5, 3, 2, 1):
             if left < 5:
                 decoder.keep(torch.arange(left))
             assert decoder.step(torch.zeros(left, dtype=torch.long)).shape[0] == left
             assert decoder.rows == room.power_of_two(left)
-    fixed = [*decoder.keys, *decoder.values, decoder.token, decoder.position, decoder.seen]
+    fixed = [*decoder.keys, *decoder.values, decoder.token, decoder.position, decoder.attended]
     assert [t.data_ptr() for t in fixed] == places

@@ -1,4 +1,4 @@
-"""scale/trainer.py: TRL's path and `learn` are the same step, on one process and on two.
+"""scale: TRL's path and `learn` are the same step, on one process and on two.
 
 Run by `accelerate launch` with a folder, this file is the work of the two processes.
 """
@@ -20,23 +20,28 @@ from transformers import TrainerCallback
 
 import rapo_mini
 import step as step_room
-from objective import phi_of_reward, token_terms
+from machine.limit import pieces_of
+from machine.loading import load_base, lora_config, with_saved_lora
+from objective import ARMS, group_advantages, phi_of_reward, token_terms
 from pass_at_k import Evaluation, evaluate
-from policy import load_base, lora_config, with_saved_lora
 from problems import load_problems, render_prompt
-from scale import trainer as room
+from scale import command, options
+from scale.estimate import table
 from scale.options import FIXED, Options, RAPOConfig
-from scale.trainer import RAPOTrainer
-from settings import ARM_DEFAULTS, Settings, learning_rate, resolve
+from scale.trainer import RAPOTrainer, advantage_and_phi, total_reward
+from settings import Settings, learning_rate, resolve
+from watch.run_folder import save_adapter
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 os.environ |= {"TRL_EXPERIMENTAL_SILENCE": "1"}  # rollout_func
 P, G = 3, 4
 CLOSE = 1e-6  # float32; the largest gradient of the scene is about 0.01
-ARMS = [
+FORMS = [
     ("rapo", "exact"),
     ("rapo", "sampled"),
+    ("rapo-light", "exact"),
     ("grpo", "sampled"),
+    ("grpo-unbiased", "sampled"),
     ("reverse-kl", "exact"),
     ("reverse-kl", "sampled"),
     ("no-kl", "auto"),
@@ -59,7 +64,7 @@ def scene(tmp_path_factory):
     }
     run = rapo_mini.Run(resolve(Settings(**options, out=str(folder), lr=1e-2))[0])
     for _ in range(4):
-        run.train_step()
+        rapo_mini.train_step(run)
     for step in range(4, 40):
         rolled = step_room.rollout(run.policy, run.problems_of(step), run.settings, step)
         solved = rolled.reward.sum(dim=1)  # (P,)
@@ -67,12 +72,14 @@ def scene(tmp_path_factory):
             break
     else:
         pytest.fail("each group needs an advantage, and not all the same mean")
-    run.save_adapter()
-    done = rolled.completions
+    save_adapter(run.policy.model, folder)
+    sampled = rolled.completions
     batch = {
         "prompts": [render_prompt("plain", p) for p in rolled.problems],
         "answers": [p.answer for p in rolled.problems],
-        "completions": [r[m.bool()].tolist() for r, m in zip(done.tokens, done.mask, strict=True)],
+        "completions": [
+            r[m.bool()].tolist() for r, m in zip(sampled.tokens, sampled.mask, strict=True)
+        ],
     }
     (folder / "batch.json").write_text(json.dumps(batch))
     return folder, run, rolled
@@ -136,14 +143,12 @@ def trainer_of(folder: Path, **options) -> tuple[RAPOTrainer, Gradients]:
     return trainer, seen
 
 
-def learned(scene, updates=1, **changed):
+def learned(scene, **changed):
     """Loss and gradients of our own path on the same batch, at the scene's adapter."""
     _, run, rolled = scene
     settings = resolve(replace(run.settings, alpha=None, phi_min=None, **changed))[0]
-    advantage = step_room.group_advantages(rolled.reward).flatten()
-    phi = phi_of_reward(rolled.reward, settings.phi_min).flatten()
     run.optimizer.zero_grad()
-    metrics = step_room.backward(run.policy, rolled, advantage, phi, settings)
+    metrics = step_room.backward(run.policy, rolled, settings, pieces_of(settings))
     named = run.policy.model.named_parameters()
     return metrics, {n: p.grad.clone() for n, p in named if p.requires_grad}
 
@@ -155,7 +160,7 @@ def assert_same_gradients(ours, theirs, tolerance=CLOSE):
         torch.testing.assert_close(theirs[name], ours[name], rtol=0, atol=tolerance, msg=name)
 
 
-@pytest.mark.parametrize("arm,form", ARMS)
+@pytest.mark.parametrize("arm,form", FORMS)
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_the_same_batch_gives_the_same_loss_and_gradients(scene, arm, form, pieces):
     metrics, ours = learned(scene, arm=arm, kl_form=form, beta=0.01)
@@ -183,11 +188,22 @@ def test_phi_may_follow_the_group(scene):
     trainer.train()
     group = scene[2].reward.mean(dim=1, keepdim=True).expand(P, G)
     expected = phi_of_reward(group, trainer.args.phi_min).flatten()
-    _, phi = room.advantage_and_phi(scene[2].reward, trainer.args)
+    _, phi = advantage_and_phi(scene[2].reward, trainer.args)
     assert phi.tolist() == pytest.approx(expected.tolist())
     shown = list(trainer._logs["advantages"])  # in the table of log_completions
-    assert shown == pytest.approx(step_room.group_advantages(scene[2].reward).flatten().tolist())
+    assert shown == pytest.approx(group_advantages(scene[2].reward).flatten().tolist())
     assert max((ours[n] - seen.seen[0][n]).abs().max() for n in ours) > 1e-5
+
+
+@pytest.mark.parametrize("phi", ["inverse", "tanh"])
+def test_phi_may_be_the_papers(scene, phi):
+    _, ours = learned(scene, phi=phi, beta=0.0)
+    trainer, seen = trainer_of(scene[0], phi=phi, entropy_coef=0.0)
+    trainer.train()
+    assert_same_gradients(ours, seen.seen[0])
+    for wrong, message in (({"phi_min": 0.5}, "phi_min=0.5"), ({"arm": "grpo"}, f"phi='{phi}'")):
+        with pytest.raises(ValueError, match=message):
+            RAPOConfig("x", phi=phi, use_cpu=True, bf16=False, **wrong)
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "bnpo", "dr_grpo"])
@@ -212,7 +228,8 @@ def test_the_other_loss_types_are_trls(scene, loss_type, pieces, monkeypatch):
 def test_several_updates_on_one_rollout(scene, monkeypatch):
     """num_iterations: the second update's rho is not 1, and its gradient is still that of `learn`."""
     folder, run, rolled = scene
-    monkeypatch.setattr(run, "settings", replace(run.settings, updates=3, max_grad_norm=1e9))
+    monkeypatch.setattr(run, "settings", replace(run.settings, updates=3))
+    monkeypatch.setattr(step_room, "MAX_GRAD_NORM", 1e9)
     before = {n: p.detach().clone() for n, p in run.policy.model.named_parameters()}
     sgd, ours = torch.optim.SGD(run.policy.trainable(), lr=2.0), []
 
@@ -222,7 +239,7 @@ def test_several_updates_on_one_rollout(scene, monkeypatch):
 
     sgd.register_step_pre_hook(keep)
     try:
-        metrics = step_room.learn(run.policy, sgd, rolled, run.settings)
+        metrics = step_room.learn(run.policy, sgd, rolled, run.settings).metrics
     finally:
         for name, parameter in run.policy.model.named_parameters():
             parameter.data.copy_(before[name])
@@ -272,7 +289,7 @@ def test_over_four_bits_the_adapter_stays_in_float32(scene):
         args=replace_args(plain.args),
         train_dataset=plain.train_dataset,
         processing_class=tokenizer,
-        peft_config=lora_config(4, 8),
+        peft_config=lora_config(4),
         rollout_func=plain.rollout_func,
     )
     trained = [p for p in trainer.model.parameters() if p.requires_grad]
@@ -398,7 +415,7 @@ def launch(*arguments: str, seconds: int = 600) -> str:
 def work_of_a_process(folder: Path) -> None:
     """One step of each arm on this process's share of the batch; process 0 writes the gradients."""
     kept = {}
-    for arm, form in ARMS:
+    for arm, form in FORMS:
         trainer, seen = trainer_of(folder, arm=arm, kl_form=form, entropy_coef=0.01)
         trainer.train()
         assert trainer.accelerator.num_processes == 2
@@ -443,7 +460,7 @@ def test_two_processes_make_the_step_of_one(scene):
     """Six rows each: the second group is cut in two, so rewards must meet before A is taken."""
     launch(str(Path(__file__)), str(scene[0]))
     kept = torch.load(scene[0] / "two.pt", weights_only=False)
-    for arm, form in ARMS:
+    for arm, form in FORMS:
         trainer, seen = trainer_of(scene[0], arm=arm, kl_form=form, entropy_coef=0.01)
         trainer.train()
         logged, gradients = kept[arm, form]
@@ -460,7 +477,7 @@ def test_two_processes_make_the_step_of_one(scene):
 def test_the_command_on_two_processes_raises_the_reward(tmp_path):
     out = tmp_path / "run"
     flags = "--steps 24 --prompts 8 --group-size 8 --micro-batch 16 --threads 1"
-    printed = launch("scale/trainer.py", *flags.split(), "--out", str(out))
+    printed = launch("-m", "scale", *flags.split(), "--out", str(out))
     assert printed.count("2 processes; run folder") == 1, "the main process speaks for both"
     lines = (out / "metrics.jsonl").read_text().splitlines()
     reward, rates = zip(
@@ -505,7 +522,7 @@ def test_an_adapter_of_trl_is_read_by_ours(scene, tmp_path):
         for n, p in scene[1].policy.model.named_parameters()
         if n in ours
     )
-    run.train_step()
+    rapo_mini.train_step(run)
 
 
 # ---------------------------------------------------------------- what is refused, and how
@@ -534,6 +551,8 @@ REFUSED = {
     "generation_kwargs": {"num_beams": 2},
     "phi_min": 1.5,
     "phi_from": "token",
+    "phi": "square",
+    "tau_max": 1.5,
     "beta": -0.1,
     "chunk_tokens": 0,
 }
@@ -554,12 +573,10 @@ def test_each_fixed_option_exists_in_trl_and_is_tested():
 
 def test_an_arm_has_its_own_weights():
     weights = {}
-    for arm in ("rapo", "grpo", "reverse-kl", "no-kl"):
+    for arm in ARMS:
         config = RAPOConfig("x", arm=arm, use_cpu=True, bf16=False)
         weights[arm] = (config.beta, config.entropy_coef, config.phi_min)
-    assert weights == {
-        arm: (d["alpha"], d["beta"], d["phi_min"]) for arm, d in ARM_DEFAULTS.items()
-    }
+    assert weights == {name: (arm.alpha, arm.beta, arm.phi_min) for name, arm in ARMS.items()}
     with pytest.raises(ValueError, match=r"beta=0.1 .*no-kl"):
         RAPOConfig("x", arm="no-kl", beta=0.1, use_cpu=True, bf16=False)
 
@@ -567,11 +584,11 @@ def test_an_arm_has_its_own_weights():
 def test_rewards_that_phi_cannot_follow(scene):
     config = RAPOConfig("x", use_cpu=True, bf16=False)
     with pytest.raises(ValueError, match=r"rewards from 0 to 2: .* between 0 and 1"):
-        room.advantage_and_phi(torch.tensor([[0.0, 2.0]]), config)
+        advantage_and_phi(torch.tensor([[0.0, 2.0]]), config)
     nothing = torch.tensor([[float("nan")], [1.0]])
     with pytest.raises(ValueError, match="1 of 2 completions have no reward"):
-        room.total_reward(nothing, torch.ones(1))
-    both = room.total_reward(torch.tensor([[1.0, float("nan")]]), torch.tensor([0.5, 0.5]))
+        total_reward(nothing, torch.ones(1))
+    both = total_reward(torch.tensor([[1.0, float("nan")]]), torch.tensor([0.5, 0.5]))
     assert both.tolist() == [0.5]
 
 
@@ -580,6 +597,7 @@ def test_rewards_that_phi_cannot_follow(scene):
     [
         ({"trace": "out"}, "--trace has no meaning"),
         ({"sample_rows": 4}, "--sample-rows has no meaning"),
+        ({"refresh_reference": 4}, "--refresh-reference has no meaning"),
         ({"vllm": "colocate", "quant": "nf4"}, "--vllm colocate needs --quant none"),
         ({"prompts": 3, "group_size": 5, "micro_batch": 4}, "15 completions cannot be shared out"),
         ({"model": "nowhere"}, "--model"),
@@ -589,22 +607,23 @@ def test_rewards_that_phi_cannot_follow(scene):
 )
 def test_a_flag_that_cannot_be_is_refused(tmp_path, capsys, flags, message):
     given = Options(**({"out": str(tmp_path / "run"), "steps": 1} | flags))
-    assert room.main(given) == 2
+    assert command.main(given) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     """Two steps, a third that was logged and then lost: the metrics are those of an undisturbed run."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    small = {"prompts": 2, "group_size": 4, "max_new_tokens": 40, "save_every": 2, "threads": 1}
-    assert room.main(Options(**small, steps=4, out=str(whole))) == 0
-    assert room.main(Options(**small, steps=2, out=str(killed))) == 0
+    monkeypatch.setattr(options, "SAVE_EVERY", 2)
+    small = {"prompts": 2, "group_size": 4, "max_new_tokens": 40, "threads": 1}
+    assert command.main(Options(**small, steps=4, out=str(whole))) == 0
+    assert command.main(Options(**small, steps=2, out=str(killed))) == 0
     first = (killed / "metrics.jsonl").read_text()
     with (killed / "metrics.jsonl").open("a") as log:
         log.write(json.dumps({"step": 2, "reward": 9.0}) + "\n")
     (killed / "checkpoint-3").mkdir()  # not yet whole
-    assert room.main(Options(resume=str(killed), steps=4)) == 0
+    assert command.main(Options(resume=str(killed), steps=4)) == 0
     assert (killed / "metrics.jsonl").read_text().startswith(first), "these steps are not repeated"
     lines = [
         [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
@@ -620,25 +639,22 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
 
 def test_a_folder_with_a_run_is_not_written_over(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
-    assert room.main(Options(out=str(tmp_path))) == 2
+    assert command.main(Options(out=str(tmp_path))) == 2
     assert "already holds a run" in capsys.readouterr().err
 
 
-def test_the_pages_estimate_is_the_scripts():
-    sys.path.insert(0, str(ROOT / "scale"))
-    from estimate import table
-
+def test_the_estimate_on_the_page_is_the_programs():
     assert table() in (ROOT / "docs" / "scaling.md").read_text()
 
 
 def test_without_trl_the_error_says_what_to_install():
     """Importing the room needs no TRL; using it does."""
     code = (
-        "import sys; sys.modules['trl'] = None; from scale import trainer\n"
-        "for use in (lambda: trl_rapo.RAPOConfig('x'), lambda: trl_rapo.RAPOTrainer('x')):\n"
+        "import sys; sys.modules['trl'] = None; from scale import command, options, trainer\n"
+        "for use in (lambda: options.RAPOConfig('x'), lambda: trainer.RAPOTrainer('x')):\n"
         "    try: use()\n"
         "    except ImportError as error: print(error)\n"
-        "sys.exit(trl_rapo.main(trl_rapo.Options()))"
+        "sys.exit(command.main(options.Options()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr

@@ -196,7 +196,8 @@ def test_a_public_set_without_network_from_a_copy(adapter, tmp_path, monkeypatch
     asked = {"data": "aime25", "adapter": str(adapter), "n": 4, "k": ("1,...,4",), "threads": 1}
     assert pass_at_k.main(Evaluation(**asked, data_dir=str(tmp_path))) == 0
     assert "Full: 2 problems, 4 samples each" in capsys.readouterr().out
-    assert (adapter / "evaluations" / "aime25-n4-seed0.jsonl").exists()
+    beside = adapter.with_name(f"{adapter.name}-evaluations")
+    assert (beside / "aime25-n4-seed0.jsonl").exists()
     assert load_problems("aime25", "test", None, 0, "", str(tmp_path))
 
 

@@ -46,11 +46,11 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def page(browser, folder):
     """The page from disk; at the end no message on its console and nothing fetched but itself."""
-    with opened(browser, folder[0] / "trace.html") as page:
+    with OpenPage(browser, folder[0] / "trace.html") as page:
         yield page
 
 
-class opened:
+class OpenPage:
     def __init__(self, browser, path, **options):
         self.browser, self.path = browser, path
         self.options = {"viewport": {"width": 1200, "height": 900}} | options
@@ -260,7 +260,7 @@ def focused(page):
 @pytest.mark.parametrize("width", [1200, 400])
 @pytest.mark.parametrize("step", [0, 2])
 def test_nothing_is_wider_than_the_window(browser, folder, width, step):
-    with opened(
+    with OpenPage(
         browser, folder[0] / "trace.html", viewport={"width": width, "height": 800}
     ) as page:
         page.locator("#step").fill(str(step))
@@ -273,7 +273,9 @@ def test_nothing_is_wider_than_the_window(browser, folder, width, step):
 
 
 def test_a_narrow_window_keeps_the_focused_token_in_sight(browser, folder):
-    with opened(browser, folder[0] / "trace.html", viewport={"width": 400, "height": 800}) as page:
+    with OpenPage(
+        browser, folder[0] / "trace.html", viewport={"width": 400, "height": 800}
+    ) as page:
         token(page, 0, 0).click()
         for _ in range(5):
             page.keyboard.press("ArrowDown")
@@ -296,7 +298,7 @@ LUMINANCE = """rgb => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_on_every_colour(browser, folder, scheme):
     """WCAG AA, 4.5 to 1, on the strongest shade of each scale and on the cards."""
-    with opened(browser, folder[0] / "trace.html", color_scheme=scheme) as page:
+    with OpenPage(browser, folder[0] / "trace.html", color_scheme=scheme) as page:
 
         def bright(css):
             return page.evaluate(f"({LUMINANCE})({json.dumps(css)})")
@@ -324,7 +326,7 @@ def test_other_arms(browser, tmp_path, arm, term):
     settings = Settings(steps=1, arm=arm, trace=str(tmp_path), out=str(tmp_path / "r"), threads=1,
                         prompts=2, group_size=4, eval_problems=0, show_every=0)  # fmt: skip
     assert rapo_mini.main(settings) == 0
-    with opened(browser, tmp_path / "trace.html") as page:
+    with OpenPage(browser, tmp_path / "trace.html") as page:
         assert term in page.locator("main").inner_text()
         page.keyboard.press("2")
         token(page, 1, 1).click()
@@ -342,7 +344,7 @@ def test_subwords_of_the_qwen_kind(browser, tmp_path, qwen_like_base):
                         show_every=0, out=str(tmp_path / "r"))  # fmt: skip
     assert rapo_mini.main(settings) == 0
     record = tracer.read_trace(tmp_path)[0]
-    with opened(browser, tmp_path / "trace.html", viewport={"width": 400, "height": 800}) as page:
+    with OpenPage(browser, tmp_path / "trace.html", viewport={"width": 400, "height": 800}) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         assert "<|im_start|>user" in page.locator(".x").inner_text()
         assert "all rewards are equal" in page.locator("#definitions").inner_text()
@@ -370,7 +372,7 @@ def test_a_thousand_tokens_a_completion_stay_light(browser, folder, tmp_path):
     """Counted by work, not by the clock: one element a token, and a move touches two of them."""
     record = long_record(folder[1][0], 1000)
     write_whole(tmp_path / "long.html", tracer.page([tracer.as_json(record)]))
-    with opened(browser, tmp_path / "long.html") as page:
+    with OpenPage(browser, tmp_path / "long.html") as page:
         assert page.locator(".tokens *").count() == 16_000
         assert page.evaluate("document.querySelectorAll('.tokens [style]').length") == 0
         styles = page.locator(".card").evaluate_all(

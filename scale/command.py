@@ -1,0 +1,127 @@
+"""Behind `python -m scale`: a run of `RAPOTrainer` with the settings of rapo_mini.py.
+
+    python -m scale --steps 50
+    accelerate launch --config_file scale/ddp.yaml -m scale --data gsm8k
+
+Under `accelerate launch` every process runs this file; `--prompts`, `--group-size` and `--steps` count
+over all of them, and the main process alone prints and writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from machine.loading import load_base, lora_config, with_saved_lora
+from policy import Policy
+from problems import problems_that_fit, render_prompt, training_problems
+from scale.options import Options, TrainerCallback, check_options, config_of, need_trl
+from scale.trainer import RAPOTrainer
+from settings import learning_rate, resolve
+from watch.command_line import resumed
+from watch.run_folder import cut_metrics, save_config
+
+
+def training_rows(settings: Options, tokenizer, context: int):
+    """The training problems as a `datasets.Dataset` with the columns prompt and answer.
+
+    context: the model's, in tokens. Raises ValueError as `problems_that_fit` does.
+    """
+    from datasets import Dataset
+
+    problems = training_problems(settings.data, settings.seed, settings.data_dir)
+    prompts = [render_prompt(settings.prompt_template, p) for p in problems]
+    kept = problems_that_fit(
+        problems,
+        [len(tokenizer.encode(prompt)) for prompt in prompts],
+        max_prompt_tokens=settings.max_prompt_tokens,
+        max_new_tokens=settings.max_new_tokens,
+        context=context,
+    )
+    return Dataset.from_list(
+        [{"prompt": render_prompt(settings.prompt_template, p), "answer": p.answer} for p in kept]
+    )
+
+
+class MetricsLog(TrainerCallback):
+    """Writes what TRL logs at each step to metrics.jsonl; the main process does it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_log(self, args, state, control, logs: dict | None = None, **_others):
+        if state.is_world_process_zero and "reward" in logs:
+            with self.path.open("a") as log:
+                log.write(json.dumps({"step": state.global_step - 1, **logs}) + "\n")
+
+
+def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
+    """The run's trainer, and its settings with the folder that all processes have agreed on."""
+    from accelerate.utils import broadcast_object_list
+
+    config = config_of(settings, int(os.environ.get("WORLD_SIZE", 1)))  # the processes meet here
+    (out,) = broadcast_object_list([settings.out])  # it has the time in its name
+    config.output_dir, settings = out, replace(settings, out=out)
+    model, tokenizer = load_base(settings.model, settings.quant)
+    model.generation_config.eos_token_id = Policy(model, tokenizer, settings.quant).end_ids
+    lora = lora_config(settings.lora_r)
+    rows = training_rows(settings, tokenizer, model.config.max_position_embeddings)
+    if settings.adapter:
+        model, lora = with_saved_lora(model, settings.adapter, settings.model), None
+    trainer = RAPOTrainer(
+        model,
+        args=config,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=lora,
+        rate=lambda update: learning_rate(settings, update // settings.updates) / settings.lr,
+        callbacks=[MetricsLog(Path(out) / "metrics.jsonl")],
+    )
+    return trainer, settings
+
+
+def last_checkpoint(out: Path) -> tuple[Path | None, int]:
+    """The newest complete checkpoint (its last file is there), and how many updates it has seen."""
+    states = out.glob("checkpoint-*/trainer_state.json")
+    found = ((s.parent, int(s.parent.name.split("-")[1])) for s in states)
+    return max(found, key=lambda pair: pair[1], default=(None, 0))
+
+
+def main(given: Options) -> int:
+    """Train, save the adapter; the exit status (0 finished, 2 bad input). The main process prints."""
+    others = int(os.environ.get("RANK", 0)) > 0
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if others else sys.stdout):
+        return train(given)
+
+
+def train(given: Options) -> int:
+    """`main`, whatever this process prints."""
+    try:
+        need_trl()
+        if given.resume:
+            settings, sentence = resumed(given), f"going on with {given.resume}"
+        else:
+            settings, sentence = resolve(given)
+            check_options(given, settings)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        trainer, settings = make_trainer(settings)
+    except (ValueError, ImportError) as error:
+        print(f"scale: {error}", file=sys.stderr)
+        return 2
+    print(f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}")
+    out = Path(settings.out)
+    checkpoint, updates = last_checkpoint(out) if given.resume else (None, 0)
+    if trainer.accelerator.is_main_process:
+        out.mkdir(parents=True, exist_ok=True)
+        save_config(settings, out)
+        cut_metrics(out, updates)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    trainer.save_model(str(out / "adapter"))
+    return 0
