@@ -35,7 +35,7 @@ from typing import NamedTuple
 
 from answers.forms import COLLECTIONS, imaginary
 from answers.parser import read
-from answers.scalars import Comparison
+from answers.scalars import Ladder
 from answers.structure import as_word, same
 from answers.tree import TooLarge, Unreadable
 
@@ -45,7 +45,7 @@ NEAR_END = 600  # characters in which an unboxed "answer is" counts
 
 
 class Verdict(NamedTuple):
-    """What the verifier says of a completion, and why."""
+    """The reward of a completion, and the reason for it."""
 
     reward: float  # 1.0 or 0.0
     reason: str  # one of REASONS
@@ -146,27 +146,27 @@ def _labelled(text):
     return label[1], "" if re.fullmatch("[A-Z]?", content) else content
 
 
-def _climb(answer, gold, comparison):
-    """(is the answer right?, reason) with the rungs recorded in `comparison`."""
+def _climb(gold, answer, ladder):
+    """(is the answer right?, reason); the rungs used are recorded in `ladder`."""
     one, two = _squash(gold), _squash(answer)
     if one == two and one:
-        return comparison.by("string", True, f"both read {one[:60]}"), "correct"
+        return ladder.by("string", True, f"both read {one[:60]}"), "correct"
     if _PLAIN.fullmatch(one) and _PLAIN.fullmatch(two):
-        right = comparison.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
+        right = ladder.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
         return right, "correct" if right else "wrong"
     letter, content = _labelled(gold)
     if content:  # of the gold "(D) 56" either part will do
-        found = _climb(answer, f"({letter})", comparison)
-        return found if found[0] else _climb(answer, content, comparison)
+        found = _climb(f"({letter})", answer, ladder)
+        return found if found[0] else _climb(content, answer, ladder)
     try:
         tree = read(gold)
     except (Unreadable, TooLarge):
         return False, "bad_gold"
     letter, _ = _labelled(answer)
     if letter and as_word(tree) == letter.lower():
-        return comparison.by("string", True, f"choice {letter}"), "correct"
+        return ladder.by("string", True, f"choice {letter}"), "correct"
     try:
-        right = any(same(comparison, g, a) for g, a in _readings(tree, gold, answer))
+        right = any(same(ladder, g, a) for g, a in _readings(tree, gold, answer))
     except Unreadable:
         return False, "unparseable"
     except (TooLarge, RecursionError, OverflowError, MemoryError):
@@ -174,12 +174,12 @@ def _climb(answer, gold, comparison):
     except TimeoutError:
         return False, "timeout"
     except ArithmeticError:
-        return comparison.by("rational", False, "a value that does not exist"), "wrong"
-    return right, "correct" if right else "timeout" if comparison.late else "wrong"
+        return ladder.by("rational", False, "a value that does not exist"), "wrong"
+    return right, "correct" if right else "timeout" if ladder.late else "wrong"
 
 
 def _readings(gold, gold_text, answer_text):
-    """The pairs of trees to compare: the plain one, then what the other side suggests."""
+    """The pairs of trees to compare: as each text reads, then as the other text suggests."""
     answer = read(answer_text)
     yield gold, answer
     if (found := imaginary(gold, answer)) is not None:
@@ -197,13 +197,13 @@ def _readings(gold, gold_text, answer_text):
             yield read(gold_text, habit), read(answer_text, habit)
 
 
-def _grade(answer, gold, comparison):
-    """What `_climb` says, whatever happens on the way."""
+def _grade(gold, answer, ladder):
+    """What `_climb` says; never raises."""
     try:
         if max(len(answer), len(gold)) > MAX_TEXT:
             return False, "too_large"
-        return _climb(answer, gold, comparison)
-    except Exception:  # a reward must never stop a run; the tests look for what would land here
+        return _climb(gold, answer, ladder)
+    except Exception:  # a reward must never stop a run; the fuzz test calls `_climb` itself
         return False, "unparseable"
 
 
@@ -218,7 +218,7 @@ def equivalent(answer: str, gold: str) -> bool:
     >>> equivalent("2, 1", r"\{1, 2\}"), equivalent("(2, 1)", "(1, 2)")
     (True, False)
     """
-    return isinstance(answer, str) and _grade(answer, str(gold), Comparison())[0]
+    return isinstance(answer, str) and _grade(str(gold), answer, Ladder())[0]
 
 
 def verify(completion: str, gold: str) -> Verdict:
@@ -226,16 +226,16 @@ def verify(completion: str, gold: str) -> Verdict:
     answer = extract_answer(completion)
     if answer is None:
         return Verdict(0.0, "no_answer", None, None)
-    comparison = Comparison()
-    right, reason = _grade(answer, str(gold), comparison)
-    method = comparison.method if comparison.steps else None
+    ladder = Ladder()
+    right, reason = _grade(str(gold), answer, ladder)
+    method = ladder.method if ladder.steps else None
     return Verdict(float(right), reason, answer, method)
 
 
 def check_gold(gold: str) -> None:
-    """Raise ValueError, naming the gold answer, if no answer could ever be compared with it.
+    """Raise ValueError, naming the gold answer, if it cannot be read.
 
-    For whoever loads a data set: a gold that cannot be read would be a reward of 0 for good.
+    Call it on each gold of a data set: one that cannot be read rewards no answer, ever.
     """
     try:
         read(_labelled(str(gold))[1] or str(gold))
@@ -248,8 +248,8 @@ def check_gold(gold: str) -> None:
 
 def explain(answer: str, gold: str) -> list[str]:
     """The verdict of one answer, rung by rung, as lines of text."""
-    comparison = Comparison(seconds=10)
-    right, reason = _grade(answer, gold, comparison)
+    ladder = Ladder(seconds=10)
+    right, reason = _grade(gold, answer, ladder)
     lines = [f"answer  {answer}", f"gold    {gold}"]
     for name, text in (("answer", answer), ("gold", _labelled(gold)[1] or gold)):
         try:
@@ -258,9 +258,9 @@ def explain(answer: str, gold: str) -> list[str]:
             lines.append(f"{name} cannot be read: {error}")
     lines += [
         f"  {rung:<10} {'same' if said else 'different':<10} {note}"
-        for rung, said, note in comparison.steps
+        for rung, said, note in ladder.steps
     ]
-    rung = comparison.method if comparison.steps else "none"
+    rung = ladder.method if ladder.steps else "none"
     return [*lines, f"{'correct' if right else 'not correct'}: {reason}, rung that decided: {rung}"]
 
 

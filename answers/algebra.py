@@ -1,9 +1,9 @@
 """Exact arithmetic: are two scalar trees the same value, with no tolerance at all?
 
 The rung "rational" of the ladder in `verifier.py`. A value is a quotient of two polynomials with
-rational coefficients. Their letters are the variables, pi, e, i, the primes to fractional powers
-(the square root of 12 is 2 * 3^(1/2)) and, closed to us, functions such as sin x or 2^x. Two such
-quotients a/b and c/d are equal if a d - b c cancels to nothing.
+rational coefficients. Its letters are the variables, pi, e, i, primes to fractional powers (the
+square root of 12 is 2 * 3^(1/2)), and functions such as sin x or 2^x, which it does not look into.
+Two quotients a/b and c/d are equal if a d - b c is zero.
 
 A polynomial is {monomial: coefficient}, a monomial a frozenset of (letter, exponent), a letter a
 tuple such as ("var", "x"), ("prime", 3), ("pi",) or ("fn", "sin", its arguments).

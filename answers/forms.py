@@ -1,9 +1,9 @@
 """Forms of an answer that say the same: `x = 5` is 5, "no solution" the empty set, 1 +- 2 two values.
 
 Below the rung "structure" of `verifier.py`: these functions turn a tree into the plain one that
-`answers.structure` and `answers.sets` compare. They add two kinds to those of `answers.tree`, which
-the parser never makes: ("either", a, b, ...) and ("chain", a, b, ...) for what x = a ~ b and
-x = a = b leave, and ("assign", names, a, b, ...) for x = a, y = b.
+`answers.structure` and `answers.sets` compare. They use three kinds that the parser never makes:
+("either", a, b, ...) for x = a ~ b, ("chain", a, b, ...) for x = a = b, and
+("assign", names, a, b, ...) for x = a, y = b.
 """
 
 from itertools import product as choices_of

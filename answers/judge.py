@@ -1,13 +1,13 @@
 """sympy decides what exact arithmetic and numbers leave open, in a process that can be killed.
 
-The top rung of the ladder in `verifier.py`, "sympy". Importing this room neither imports sympy nor
-starts anything: the first question starts the process, which is this very file run as a script.
+The top rung of the ladder in `verifier.py`, "sympy". Importing this file neither imports sympy nor
+starts a process: the first question does. The process is this file, run as a script.
 
 sympy hangs on some inputs, even while it builds them. An alarm works in the main thread only, and a
-thread's time-out does not stop the thread, so the judge is a process of its own: on an overrun it
-is killed, and a new one started. It is a plain `subprocess` that speaks lines of JSON: nothing is
-forked or re-imported, so it works from threads, notebooks and scripts without a main guard, on any
-system. It gets trees, never text, and builds sympy's objects from them node by node.
+thread's time-out does not stop the thread. So the judge is a process of its own, which is killed
+when it overruns, and replaced. It is a plain `subprocess` that speaks lines of JSON, so it works
+from threads, notebooks and scripts without a main guard, on any system. It gets trees, never text,
+and builds sympy's objects from them node by node.
 """
 
 import atexit

@@ -14,10 +14,11 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
+from answers.cursor import Cursor
 from answers.spelling import clean, join_thousands
 from answers.tokens import tokens
 from answers.tree import MAX_ITEMS, TooLarge, Tree, Unreadable, invert, negate, num, product
-from answers.values import Values
+from answers.values import exponent, primary, spelled, starts
 from answers.words import MULTIPLIERS, RELATIONS, is_wordy, unit_name, words
 
 _CHOICE = re.compile(r"\([A-J]\)")  # in brackets it is a choice, not a variable
@@ -49,7 +50,7 @@ def read(text: str, habit: str = "") -> Tree:
         if _ARTICLE.fullmatch(text):
             raise Unreadable("words")
         joined = text if habit == "commas" else join_thousands(text)
-        return Grammar(tokens(joined, habit == "letters")).answer()
+        return Parser(tokens(joined, habit == "letters")).answer()
     except Unreadable:
         if is_wordy(text):
             return ("text", words(text))
@@ -58,10 +59,10 @@ def read(text: str, habit: str = "") -> Tree:
         raise TooLarge("an answer nested too deeply") from None
 
 
-class Grammar(Values):
+class Parser(Cursor):
     """Recursive descent, one method for each level of precedence, loosest first.
 
-    Below the tightest level, `power`, stand the single values of `answers.values`.
+    The tightest level, `power`, reads its single values with `answers.values`.
     """
 
     def answer(self) -> Tree:
@@ -194,7 +195,7 @@ class Grammar(Values):
             if sign is not None:
                 tree = self.factor()
                 factors.append(tree if sign == "*" else invert(tree))
-            elif self.starts():
+            elif starts(self):
                 if self.peek()[0] == "num" and self.cut[self.at - 1][0] == "num":
                     raise Unreadable("two numbers side by side")
                 factors.append(self.power())
@@ -213,9 +214,9 @@ class Grammar(Values):
 
     def power(self) -> Tree:
         """A value with its marks and exponents: x^2, x_1^2, 3!."""
-        tree = self.marked(self.primary())
+        tree = self.marked(primary(self))
         while self.take("^") is not None:
-            tree = ("pow", tree, self.exponent())
+            tree = ("pow", tree, exponent(self))
         return self.marked(tree)
 
     def marked(self, tree: Tree) -> Tree:
@@ -228,7 +229,7 @@ class Grammar(Values):
             if mark == "_":
                 if tree[0] != "var":
                     raise Unreadable("a subscript on what is no name")
-                tree = ("var", f"{tree[1]}_{self.spelled()}")
+                tree = ("var", f"{tree[1]}_{spelled(self)}")
             elif mark == "'":
                 tree = ("var", tree[1] + "'") if tree[0] == "var" else tree
             elif mark == "!":

@@ -1,8 +1,8 @@
 """Two single numbers or expressions climb the ladder: exact arithmetic, 50 digits, sympy.
 
-The upper rungs of `verifier.py`, with the record of a comparison under way. The rung "numeric"
-lives here: both sides are computed to 50 digits at fixed points, which is a quick way to see that
-they differ. It does not say that two functions are equal; that is left to sympy.
+The upper rungs of the ladder in `verifier.py`. The rung "numeric" stands here: both sides are
+computed to 50 digits at fixed points. If they differ at one, they are not equal. If they agree at
+all of them, sympy decides.
 """
 
 import threading
@@ -28,8 +28,8 @@ SECONDS = 0.8  # of one verdict, all rungs together
 RUNGS = ("string", "rational", "structure", "numeric", "sympy")  # cheapest and surest first
 
 
-class Comparison:
-    """A gold answer and an answer under comparison: the time left, and the rungs used so far."""
+class Ladder:
+    """One verdict under way: the time it has left, and the rungs it has used."""
 
     def __init__(self, seconds: float | None = None):
         self.until = time.monotonic() + (SECONDS if seconds is None else seconds)
@@ -47,11 +47,11 @@ class Comparison:
     def equal(self, gold: Tree, answer: Tree) -> bool:
         """Are two scalars equal? Exact arithmetic, then numbers, then sympy.
 
-        Raises TimeoutError if the comparison's time is up, Undefined for a value that does not
+        Raises TimeoutError if the verdict's time is up, Undefined for a value that does not
         exist, TooLarge, and Unreadable for a tree that is no scalar.
 
         >>> x = ("var", "x")
-        >>> Comparison().equal(("add", x, x), ("mul", x, ("num", Fraction(2))))
+        >>> Ladder().equal(("add", x, x), ("mul", x, ("num", Fraction(2))))
         True
         """
         if gold == answer:

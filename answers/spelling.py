@@ -1,8 +1,8 @@
 """One spelling for what differs only in characters: the text of an answer, before it is cut up.
 
-The first thing that the parser of `verifier.py` does. Unicode mathematics becomes LaTeX or ASCII,
-what only decorates an answer goes, and a few habits that no grammar would read are respelled by the
-table `_RESPELLED`; separators of thousands are joined last, since 1,234 may also be two numbers.
+The first step of reading an answer. Unicode mathematics becomes LaTeX or ASCII, decoration is
+dropped, and the table `_RESPELLED` respells a few habits that no grammar would read. Separators of
+thousands are joined last, since 1,234 may also be two numbers.
 """
 
 import re

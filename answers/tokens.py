@@ -1,9 +1,8 @@
 """The text of an answer, in the one spelling of `answers.spelling`, -> tokens.
 
-The first half of the parser of `verifier.py`; `answers.parser` makes a tree of the tokens. A token
-is (kind, value, was there a space before it?). A regular expression cuts the text, and one function
-for each family of its groups decides what the piece is, mostly by the vocabulary of
-`answers.words`.
+`answers.parser` makes a tree of the tokens. A token is (kind, value, was there a space before it?).
+A regular expression cuts the text; one function for each family of its groups then says what the
+piece is, by the vocabulary of `answers.words`.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The small tree that an answer is read into, and the bounds on all that is done with it.
 
-The foot of the verifier: every other room leans on this one, and it leans on none. A tree is a
-tuple of its kind and its parts, so trees can be compared, cached and sent to another process.
+Every other file of answers/ imports this one, and it imports none. A tree is a tuple of its kind
+and its parts, so trees can be compared, cached and sent to another process.
 
     scalars     ("num", Fraction) ("const", "pi" | "e" | "i" | "oo") ("var", name)
                 ("add", ...) ("mul", ...) ("pow", base, exponent) ("fn", name, ...)

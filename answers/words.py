@@ -1,7 +1,7 @@
 """The vocabulary of answers: functions, constants, operators, units, and the words of a text answer.
 
-Below the parser of `verifier.py`: tables from the many spellings of a thing to the one name that
-the tree knows it by, and the two readers of plain words, `words` and `unit_name`.
+Tables from the many spellings of a thing to the one name that the tree uses, and the two readers of
+plain words, `words` and `unit_name`.
 """
 
 import re
