@@ -54,6 +54,16 @@ def equal_exactly(gold: Tree, answer: Tree) -> bool | None:
     return False if kinds <= _INDEPENDENT else None
 
 
+def cost(gold: Tree, answer: Tree) -> int:
+    """How many terms `equal_exactly` multiplies; the same whether or not they are cached.
+
+    >>> cost(num(1), ("add", ("var", "x"), num(1)))
+    3
+    """
+    (top1, bottom1), (top2, bottom2) = normal_form(gold), normal_form(answer)
+    return len(top1) * len(bottom2) + len(top2) * len(bottom1)
+
+
 @lru_cache(maxsize=4096)
 def normal_form(tree: Tree) -> Quotient:
     """The quotient of polynomials that a scalar tree is; `equal_exactly` compares two of them.

@@ -104,7 +104,7 @@ class Parser(Cursor):
         parts, signs = [self.call_name() or self.member()], []
         while self.peek()[0] == "op" and self.peek()[1] in RELATIONS:
             signs.append(RELATIONS[self.take()])
-            parts.append(self.member())
+            parts.append(self.call_name() or self.member())
         return ("rel", tuple(signs), *parts) if signs else parts[0]
 
     def call_name(self) -> Tree | None:
@@ -116,10 +116,12 @@ class Parser(Cursor):
         if kind != "name" or bracket != "(" or gap:
             return None
         close = next((k for k in range(start + 1, start + 8) if self.peek(k)[1] == ")"), 0)
-        if not close or self.peek(close + 1)[:2] != ("op", "="):
+        sign = self.peek(close + 1)
+        if not close or sign[0] != "op" or sign[1] not in ("=", *("<>" if name in "fgh" else "")):
             return None
+        inside = "".join(str(self.peek(k)[1]) for k in range(start + 1, close))
         self.at += close + 1
-        return ("var", name + "'" * (start - 1) + "()")
+        return ("var", name + "'" * (start - 1) + f"({inside})")
 
     def member(self) -> Tree:
         """A value with its unit or its sign of money."""
@@ -197,12 +199,18 @@ class Parser(Cursor):
                 factors.append(tree if sign == "*" else invert(tree))
             elif starts(self):
                 if self.peek()[0] == "num" and self.cut[self.at - 1][0] == "num":
-                    raise Unreadable("two numbers side by side")
+                    self.powers_only()
                 factors.append(self.power())
             else:
                 if len(factors) > 1 and any(factor[0] == "text" for factor in factors):
                     raise Unreadable("words")
                 return product(factors)
+
+    def powers_only(self) -> None:
+        """Two numbers side by side multiply if both have exponents, 2^6 3^5; else Unreadable."""
+        gap, both = self.peek()[2], (self.cut[self.at - 2][1], self.peek(1)[1])
+        if not gap or both != ("^", "^"):
+            raise Unreadable("two numbers side by side")
 
     def factor(self) -> Tree:
         """A power with its signs: 2 * -3."""
@@ -216,8 +224,24 @@ class Parser(Cursor):
         """A value with its marks and exponents: x^2, x_1^2, 3!."""
         tree = self.marked(primary(self))
         while self.take("^") is not None:
-            tree = ("pow", tree, exponent(self))
+            primes = self.primes()
+            tree = ("var", tree[1] + primes) if primes else ("pow", tree, exponent(self))
         return self.marked(tree)
+
+    def primes(self) -> str:
+        r"""The primes of y^{\prime}, as y' has them; "" for another exponent."""
+        braced = self.peek()[1] == "{"
+        count = 0
+        while self.peek(braced + count)[1] == "'":
+            count += 1
+        if (
+            not count
+            or self.cut[self.at - 2][0] not in ("name", "num")
+            or (braced and self.peek(1 + count)[1] != "}")
+        ):
+            return ""
+        self.at += count + 2 * braced
+        return "'" * count
 
     def marked(self, tree: Tree) -> Tree:
         """What stands behind a value: n!, 5%, 30 degrees, x_1, x'."""
@@ -229,7 +253,8 @@ class Parser(Cursor):
             if mark == "_":
                 if tree[0] != "var":
                     raise Unreadable("a subscript on what is no name")
-                tree = ("var", f"{tree[1]}_{spelled(self)}")
+                stem = tree[1].rstrip("'")
+                tree = ("var", f"{stem}_{spelled(self)}{tree[1][len(stem) :]}")
             elif mark == "'":
                 tree = ("var", tree[1] + "'") if tree[0] == "var" else tree
             elif mark == "!":

@@ -37,10 +37,34 @@ _VULGAR = re.compile("[¼½¾⅐-⅞]")
 
 # What may stand before an answer and says nothing: =, "the answer is", an arrow.
 _LEAD = re.compile(
-    r"^(?:\s*(?:[=:~→⇒]|\\(?:approx|to|implies|Rightarrow|therefore)\b"
+    r"^(?:\s*(?:[=:~→⇒是为]|\\(?:approx|to|implies|Rightarrow|therefore)\b"
+    r"|(?:\\text\s*\{\s*)?(?:(?:therefore|thus|hence|so|then|approximately|about|roughly|exactly"
+    r"|we (?:get|have)|x是)\b,?)\s*\}?(?=\s*[-+$\\\d(\[{]|\s[A-Za-z]\s*=)"
     r"|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
     re.IGNORECASE,
 )
+_IMPLIES = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z])|=>(?=.*=)")
+# A value that is computed from what no answer is read in; its = gives the answer.
+_COMPUTED = re.compile(r"\\(?:sum|prod|int|lim|det|begin\{[vV]matrix\}|\|)|\\left\\\|")
+_CHINESE = {
+    "元": " yuan", "米": " meters", "厘米": " cm", "千米": " km", "公里": " km", "克": " grams",
+    "千克": " kg", "公斤": " kg", "小时": " hours", "分钟": " minutes", "秒": " seconds",
+    "天": " days", "年": " years", "岁": " years", "度": " degrees", "平方米": " square meters",
+    "平方厘米": " square cm", "升": " liters", "吨": " tons",
+}  # fmt: skip
+_COUNTERS = "个 只 条 张 本 名 人 块 种 件 次 倍 位 棵 辆 支 页 台 套 组 场 户 头 瓶 份 枚"
+_CHINESE |= dict.fromkeys(_COUNTERS.split(), "")
+_COUNTED = re.compile(
+    rf"(?<=[\d)}}\]$])\s*({'|'.join(sorted(_CHINESE, key=len, reverse=True))})\$?$"
+)
+
+
+def _modulus(match):
+    r"""\pmod{7} as a unit, its digits in letters, since a digit behind a unit is a power."""
+    name = "".join(chr(97 + int(c)) if c.isdigit() else c for c in match[1] or match[2])
+    return f" \\text{{ modulo{name} }}"
+
+
 # (pattern, what takes its place, letters one of which a text needs for it), in this order
 _RESPELLED = [
     (re.compile(pattern), new, signs)
@@ -48,7 +72,22 @@ _RESPELLED = [
         # 3e5 km is a number
         (r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))", r"\1*10^{\2}", "eE"),
         # f^{-1}(x) = ... names a function
-        (r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([a-z]\)\s*=)", r"\1\2", "="),
+        (r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([\w./-]{1,9}\)\s*=)", r"\1\2", "="),
+        # sympy prints f{\left(x \right)}
+        (r"(?<=[A-Za-z'}])\{\\left\(([^{}]*)\\right\)\}", r"(\1)", "{"),
+        (r"\\(q?quad)(?=[A-Za-z])", r"\\\1 ", "q"),
+        (r"\\p?mod\s*(?:\{\s*(\w{1,9})\s*\}|(\w{1,9}))", _modulus, "m"),
+        (
+            r"\\frac\s*\{\s*\\(?:text|mathrm)\{\s*([a-z]+)\s*\}\s*\}"
+            r"\s*\{\s*\\(?:text|mathrm)\{\s*([a-z]+(?:\^?[23])?)\s*\}\s*\}",
+            r"\\text{ \1/\2}",
+            "f",
+        ),
+        (
+            r"^all real (?:numbers|values)(?: of [a-z])?,? except(?: for)?\s+(?:[a-z]\s*=\s*)?(.+)$",
+            r"\\reals \\setminus \\{\1\\}",
+            "x",
+        ),
         # \text{DE}_{16}, (52)_8
         (r"(?:\\(?:text|mathrm)\s*\{|\()\s*([0-9A-F]+)\s*[})](?=\s*_)", r"\1", "_"),
         # 52_{\text{eight}}
@@ -101,19 +140,43 @@ def clean(text: str) -> str:
     if len(text) > MAX_CHARS:
         raise TooLarge(f"an answer of {len(text)} characters; the bound is {MAX_CHARS}")
     text = text if text.isascii() else _ascii(text)
+    text = _single_backslashes(text) if "\\\\" in text else text
     text = text.strip().strip("*`_✓✔✅").strip().rstrip(",;:").strip()
     if text.endswith(".") and not text.endswith("..."):
         text = text[:-1].rstrip()
     text = _LEAD.sub("", text.rstrip("\\").rstrip())
+    text = _concluded(text)
     for pattern, new, signs in _RESPELLED:
         if any(sign in text for sign in signs):
             text = pattern.sub(new, text)
     return _JOINED.sub("", text)
 
 
+def _single_backslashes(text):
+    r"""Text in which every backslash was written twice: \\\\frac12; rows of a matrix end in two."""
+    if "\\\\begin" in text:
+        return text.replace("\\\\", "\\")
+    if "\\begin" in text:
+        return text
+    return re.sub(r"\\\\(?=[A-Za-z{}%$!,;:()\[\]|])", r"\\", text)
+
+
+def _concluded(text):
+    r"""What is concluded: the x=4 of x^3=64 \implies x=4, the 3 of \det A = 3."""
+    text = _IMPLIES.split(text)[-1] if "\\" in text or "=>" in text else text
+    if not _COMPUTED.match(text):
+        return text
+    depth = 0
+    for match in re.finditer(r"\\.|[{}=]", text):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if match[0] == "=" and depth == 0:
+            return text[match.end() :].strip() or text
+    return text
+
+
 def _ascii(text):
     """Unicode mathematics as LaTeX or ASCII; control and formatting characters go."""
-    text = text.translate(_SIGNS)
+    text = _COUNTED.sub(lambda match: _CHINESE[match[1]], text.translate(_SIGNS))
     text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("⁄", "/"), text)
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ⁽⁾ˣ]+", lambda m: "^{" + m[0].translate(_SUPER) + "}", text)
     text = re.sub("[₀-₉]+", lambda m: "_{" + m[0].translate(_SUB) + "}", text)

@@ -57,8 +57,11 @@ def same(ladder: Ladder, gold: Tree, answer: Tree) -> bool:
 
 def _names_clash(gold, answer):
     """x = 5 and y = 5: both name an unknown, in one letter, and not the same."""
-    names = [n[2] for n in (gold, answer) if n[0] == "rel" and n[1] == ("=",) and n[2][0] == "var"]
-    return len(names) == 2 and names[0] != names[1] and all(len(n[1]) == 1 for n in names)
+    names = [n[2] for n in (gold, answer) if n[0] == "rel" and n[1] == ("=",)]
+    if len(names) < 2 or names[0] == names[1]:
+        return False
+    kinds = {n[0] for n in names}
+    return kinds == {"fn"} or (kinds == {"var"} and all(len(n[1]) == 1 for n in names))
 
 
 # What is written around a number: words, units, per cent, a base, ratios.
@@ -175,14 +178,16 @@ def _same_matrix(ladder, gold, answer):
 
 def _same_items(ladder, gold, answer):
     """Sets and bare lists without order, tuples with it, intervals with their brackets."""
+    gold, answer = _assigned(gold, answer)
     if gold[0] == answer[0] == "assign" and gold[1] != answer[1]:
         return ladder.by("structure", False, "different unknowns")
-    items = [_items(gold), _items(answer)]
+    items, kinds = [_items(gold), _items(answer)], (gold[0], answer[0])
     if "set" in (gold[0], answer[0]) and {gold[0], answer[0]} <= {"set", "list"}:
         items = [list(dict.fromkeys(each)) for each in items]  # {1, 2, 2} is {1, 2}
+    elif {*kinds, *(item[0] for each in items for item in each)} == {"list", "seq"}:
+        items = [list(dict.fromkeys(each)) for each in items]  # points have no multiplicity
     if len(items[0]) != len(items[1]):
         return ladder.by("structure", False, f"{len(items[0])} items, {len(items[1])} items")
-    kinds = gold[0], answer[0]
     if kinds == ("seq", "seq") and gold[1] != answer[1] and len(items[0]) == 2:
         return ladder.by("structure", False, f"brackets: {gold[1]}, {answer[1]}")
     if "seq" in kinds and (
@@ -198,6 +203,24 @@ def _same_items(ladder, gold, answer):
             return ladder.by("structure", False, "an item without a partner")
         del left[found]
     return True
+
+
+def _assigned(gold, answer):
+    """x=1, y=2 in the order in which the other side takes the values.
+
+    Two such answers go by their names, and so does one beside a gold tuple, which is (x, y). An
+    answer without names goes by the order of the gold.
+    """
+    if answer[0] == "assign":
+        return _by_name(gold), _by_name(answer)
+    return gold, answer
+
+
+def _by_name(tree):
+    if tree[0] != "assign":
+        return tree
+    pairs = sorted(zip(tree[1], tree[2:], strict=True), key=lambda pair: repr(pair[0]))
+    return ("assign", tuple(name for name, _ in pairs), *(value for _, value in pairs))
 
 
 def _items(tree):

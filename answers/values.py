@@ -66,7 +66,7 @@ def primary(parser) -> Tree:
         return ("var", f"{value} {spelled(parser)}")
     with parser.deeper():
         if kind == "money":
-            return primary(parser)
+            return parser.factor()
         if kind == "wrap":
             return _wrapped(parser, value)
         if value in ("sum", "prod"):
@@ -244,10 +244,11 @@ def _inputs(parser, name: str) -> list[Tree]:
 
 def _series(parser, name: str) -> Tree:
     r"""\sum_{k=1}^{10} k^2 or a \prod, written out: MAX_SERIES terms at most."""
-    parser.need("_")
+    swapped = parser.need("_", "^") == "^"
     start = _argument(parser)
-    parser.need("^")
+    parser.need("_" if swapped else "^")
     last = _argument(parser)
+    start, last = (last, start) if swapped else (start, last)
     if start[:2] != ("rel", ("=",)) or {start[3][0], last[0]} != {"num"}:
         raise Unreadable(f"a {name} without whole bounds")
     body = parser.term()

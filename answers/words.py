@@ -42,7 +42,7 @@ OPERATORS = _named(
     "choose choose", "over over", ": to colon",
 )  # fmt: skip
 RELATIONS = {sign: sign for sign in _split("= < > <= >= != ~ in")} | {"==": "=", "=<": "<="}
-ACCENTS = _split("""mathbb mathcal overline bar vec hat widehat overrightarrow tilde
+ACCENTS = _split("""mathbb mathcal overline bar vec hat widehat overrightarrow tilde dot ddot
 overleftrightarrow""")
 
 # Words that may follow a number, in lower case but for a few symbols, and in the singular.
@@ -56,7 +56,7 @@ _UNITS = {
     "mph": "mile/hour miles/hour mi/h mi/hr", "kph": "km/h kmph km/hr", "degree": "deg",
     "rad": "radian", "dollar": "usd buck", "euro": "eur", "percent": "percentage pct",
     "hz": "hertz", "n": "newton", "j": "joule", "w": "watt", "v": "volt", "k": "kelvin",
-    "penny": "pennies", "people": "person",
+    "penny": "pennies", "people": "person", "yuan": "rmb",
 }  # fmt: skip
 UNITS = {alias: name for name, also in _UNITS.items() for alias in [name, *also.split()] if alias}
 UNITS |= {name: name for name in _split("day week month cent quart pint cup acre am pm")}
@@ -65,6 +65,8 @@ MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 1
 MULTIPLIERS |= {"trillion": 10**12, "dozen": 12}
 NUMERALS = _split("""zero one two three four five six seven eight nine ten eleven twelve
 thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty""")
+TENS = _split("twenty thirty forty fifty sixty seventy eighty ninety")
+ORDINALS = _split("third fourth fifth sixth seventh eighth ninth tenth")
 BASES = {name: k for k, name in enumerate(NUMERALS) if k > 1}
 CASE_WORDS = ("if", "for", "when")  # before the condition of a case
 PLAIN_WORDS = set(_split("yes no odd none all both true false dne red blue"))

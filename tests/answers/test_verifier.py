@@ -18,7 +18,6 @@ import verifier
 from answers import (
     algebra,
     forms,
-    judge,
     parser,
     scalars,
     sets,
@@ -42,17 +41,9 @@ def warm_judge():
     assert equivalent("2 sin x cos x", "sin 2x")
 
 
-@pytest.fixture
-def patient(monkeypatch):
-    """What the verdicts are, however busy the machine: the clock is for test_judge.py."""
-    monkeypatch.setattr(scalars, "SECONDS", 20)
-    monkeypatch.setattr(judge, "JUDGE_SECONDS", 20)
-
-
 # Golden cases
 
 
-@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("heading", list(dict.fromkeys(c[0] for c in CASES)))
 def test_golden_cases(heading):
     wrong = []
@@ -73,7 +64,6 @@ def test_every_gold_of_the_cases_can_be_read():
         check_gold(gold)
 
 
-@pytest.mark.usefixtures("patient")
 def test_conventions_hold_in_both_directions():
     """A choice with its text, or m + n = 17, is right, and another gold; all else is symmetric."""
     one_way = ("a choice with its text", "a stated sum")
@@ -85,7 +75,6 @@ def test_conventions_hold_in_both_directions():
     assert not lopsided
 
 
-@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("answer", "gold", "method"),
     [
@@ -255,9 +244,9 @@ def test_symmetric(one, two):
 
 
 # Texts of which most can be read: values, joined by the signs that stand between values.
-ATOMS = st.sampled_from(
-    ["0", "7", "12", ".5", "1,000", "3e2", "50%", "1/2", "-3", "x", "2x", "x^2", "e^x", "f(x)"]
-    + ["pi", "i", "(1,2)", "[0,1)", "{1,2}", "|x|"]
+ATOMS = st.from_regex(
+    r"0|7|12|\.5|1,000|3e2|50%|1/2|-3|x|2x|x\^2|e\^x|pi|i|\(1,2\)|\[0,1\)|\{1,2\}|\|x\|",
+    fullmatch=True,
 )
 JOINTS = st.sampled_from(["+", "-", "*", "/", "^", ",", ", ", "=", "<", ">", " ", "|", "\\ "])
 NEARLY_READABLE = st.lists(st.tuples(ATOMS, JOINTS), min_size=1, max_size=5).map(
@@ -415,7 +404,6 @@ ROOMS = [
 ]
 
 
-@pytest.mark.usefixtures("patient")
 def test_the_table_of_the_documentation():
     """Each answer in the columns "right" and "wrong" of docs/verifier.md gets that verdict."""
     page = (ROOM.parent / "docs" / "verifier.md").read_text(encoding="utf-8")
