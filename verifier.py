@@ -83,7 +83,7 @@ _CHOICE = re.compile(
     r"(?<![\w\\^_+*/=-])(?!A\s+(?!or\b|and\b)[a-z]{2})[A-H](?![\w^_+*/=-]|\s*[+*/=^-])"
 )
 _GROUPED = re.compile(r"\$?\d{3}(?:,\d{3})+\$?")  # 100,200: a number, or a list of such
-_SQUARED_UNIT = re.compile(r"\d\s*m\s*\^\s*\{?[23]\}?\$?$")  # 5 m^2 where the gold is 5
+_SQUARED_UNIT = re.compile(r"\d\s*m\s*(?:\^\s*\{?[23]\}?|[²³])\$?$")  # 5 m^2 where the gold is 5
 _PLAIN = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15}|/0*[1-9]\d{0,14})?")
 
 
@@ -121,15 +121,17 @@ def _climb(gold, answer, ladder):
         return right, "correct" if right else "wrong"
     letter, content = _labelled(gold)
     if content:  # of the gold "(D) 56" either part will do
+        if _labelled(answer)[0] not in ("", letter):
+            return ladder.by("string", False, "another choice"), "wrong"
         found = _climb(f"({letter})", answer, ladder)
         return found if found[0] else _climb(content, answer, ladder)
     try:
         tree = read(gold)
     except (Unreadable, TooLarge):
         return False, "bad_gold"
-    letter, rest = _labelled(answer)
+    letter, _ = _labelled(answer)
     if letter and as_word(tree) == letter.lower():
-        right = not _CHOICE.search(rest) and answer.count(letter) == 1
+        right = not _CHOICE.search(_LABEL.sub("", answer.strip(), count=1))
         return ladder.by("string", right, f"choice {letter}"), "correct" if right else "wrong"
     if content := _without_label(answer):  # of the answer "(A) 7" for the gold 7
         answer = content

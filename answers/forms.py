@@ -34,7 +34,7 @@ def is_name(tree: Tree) -> bool:
         return True
     if tree[0] == "mul":
         if tree[-1][0] == "pow" and tree[-1][2] == num(-1) and len(tree) == 3:  # NO/BO
-            return all(n[0] == "mul" and is_name(n) for n in (tree[1], tree[2][1]))
+            return all(n[0] in ("mul", "text") and is_name(n) for n in (tree[1], tree[2][1]))
         head = tree[1] in (("var", "angle"), ("var", "triangle"), ("var", "m"))
         return all(
             n[0] == "var" and (n[1].isupper() or n[1] in ("angle", "triangle"))
@@ -84,12 +84,13 @@ def undressed(tree: Tree) -> Tree:
         return tree
     if not is_name(parts[0]) and len(parts) == 2 and is_name(parts[1]):
         parts = parts[::-1]
-    if is_name(parts[0]) and not _other_argument(parts):
+    stated = signs[0] == "=" or not variables(parts[1])  # x ~ y ~ z says nothing but x
+    if is_name(parts[0]) and stated and not _other_argument(parts):
         parts, signs = parts[1:], signs[1:]
     if len(parts) == 1:
         return undressed(parts[0])
     if "=" not in signs:
-        return _approximated(parts) or tree
+        return _approximated(parts)
     if any(variables(p) for p in parts) or "~" in signs:
         return tree
     return ("chain", *parts)
@@ -122,28 +123,25 @@ def _other_argument(parts):
 
 
 def _approximated(parts):
-    """a ~ b ~ c: a, or its roundings to three digits and more; None if b or c is no rounding of a."""
+    """a ~ b ~ c is a; b or c may stand for it only as a rounding of a to three digits or more."""
     first, *others = parts
-    if any(part[0] != "num" for part in others):
-        return None
     try:
         exact = value_at(first, {}, real=True)
     except (ArithmeticError, ValueError, KeyError):  # no value, no scalar, or with a variable
-        return None
+        return undressed(first)
     close = []
     for part in others:
-        digits, unit = _written(part[1])
-        if abs(exact - float(part[1])) > unit * 0.500001:
-            return None
-        close += [part] if digits >= 3 else []
+        digits, unit = _written(part[1]) if part[0] == "num" else (0, 0)
+        if digits >= 3 and abs(exact - float(part[1])) <= unit * 0.500001:
+            close.append(part)
     return ("either", first, *close)
 
 
 def _written(value):
     """(significant digits, the unit of the last) of a decimal as written; 1200 may have two digits."""
     places = next((k for k in range(40) if 10**k % value.denominator == 0), None)
-    if places is None or not value:
-        return 0, abs(float(value)) / 50  # 22/7 for pi: within one per cent
+    if places is None:
+        return 0, 0.0
     digits = str(abs(value.numerator) * 10**places // value.denominator)
     bare = digits if places else digits.rstrip("0")
     return len(digits), 10.0 ** (len(digits) - len(bare) - places)

@@ -37,9 +37,9 @@ _VULGAR = re.compile("[¼½¾⅐-⅞]")
 
 # What may stand before an answer and says nothing: =, "the answer is", an arrow.
 _LEAD = re.compile(
-    r"^(?:\s*(?:[=:~→⇒是为]|\\(?:approx|to|implies|Rightarrow|therefore)\b"
+    r"^(?:\s*(?:(?:[=:~→⇒为]|[a-z]?\s*是)|\\(?:approx|to|implies|Rightarrow|therefore)\b"
     r"|(?:\\text\s*\{\s*)?(?:(?:therefore|thus|hence|so|then|approximately|about|roughly|exactly"
-    r"|we (?:get|have)|x是)\b,?)\s*\}?(?=\s*[-+$\\\d(\[{]|\s[A-Za-z]\s*=)"
+    r"|we (?:get|have))\b,?)\s*\}?(?=\s*[-+$\\\d(\[{]|\s*[A-Za-z]\s*=)"
     r"|(?:\\text\s*\{\s*)?(?:the |my )?(?:final |correct )?answer (?:is|=|:)\s*\}?))+\s*",
     re.IGNORECASE,
 )
@@ -73,6 +73,8 @@ _RESPELLED = [
         (r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))", r"\1*10^{\2}", "eE"),
         # f^{-1}(x) = ... names a function
         (r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([\w./-]{1,9}\)\s*=)", r"\1\2", "="),
+        # twenty-five
+        (r"\b((?:twen|thir|for|fif|six|seven|eigh|nine)ty)-([a-z]{3,5})\b", r"\1 \2", "y"),
         # sympy prints f{\left(x \right)}
         (r"(?<=[A-Za-z'}])\{\\left\(([^{}]*)\\right\)\}", r"(\1)", "{"),
         (r"\\(q?quad)(?=[A-Za-z])", r"\\\1 ", "q"),
@@ -106,7 +108,7 @@ _RESPELLED = [
         # log10(x), log_10(x)
         (r"(?:\blog_|(?<!\\)\blog)(\d+)(?=\()", r"log_{\1}", "g"),
         # 22", US$5
-        (r"(?<=\d)\s*(?:\"|'')$", " inches", "\"'"),
+        (r"(?<!_\d)(?<=\d)\s*(?:\"|'')$", " inches", "\"'"),
         (r"\bUS\s*(?=\\?\$)", "", "$"),
         # 3 x 10^5 multiplies
         (r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)", "*", "xX"),
