@@ -22,8 +22,10 @@ class Cursor:
 
     def peek(self, ahead: int = 0) -> Token:
         """The next token, or one further on; ("end", "", False) past the last."""
-        place = self.at + ahead
-        return self.cut[place] if place < len(self.cut) else END
+        try:
+            return self.cut[self.at + ahead]
+        except IndexError:
+            return END
 
     def take(self, *values: str) -> str | None:
         """Step over the next token if it is one of these operators; its value, else None."""

@@ -15,6 +15,7 @@ sees, such as one huge multiplication in C; the bounds of `answers.tree` keep su
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import queue
@@ -187,6 +188,10 @@ class _Steps:
 
 def _zeros(gap, sp):
     """Ways to see that an expression is zero, cheapest first."""
+    from sympy.simplify.fu import TR8
+
+    if gap.has(sp.sin, sp.cos):
+        yield TR8(gap) == 0  # their products as sums, by Fu, Zhong and Zeng (2006)
     yield sp.expand(gap) == 0
     yield sp.expand(sp.expand_trig(gap)) == 0
     if gap.is_number:
@@ -256,6 +261,7 @@ def _serve():
     x = sp.Symbol("x", positive=True)
     ready = sp.simplify(sp.sin(x) ** 2 + sp.cos(x) ** 2 - 1) == 0  # sympy's own late imports
     answer = _in_a_child if hasattr(os, "fork") else _in_this_process
+    gc.freeze()  # or every child would copy the pages that its collector touches
     print(json.dumps(bool(ready)), flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(line, sp)), flush=True)

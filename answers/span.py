@@ -162,6 +162,8 @@ def _with_sign(text, start, end, content):
     then the box holds a part of an answer.
     """
     before = text[max(0, start - 60) : start]
+    if not before and end == len(text):
+        return content, start
     if _BOUND_AFTER.match(text, end) or _BOUND_BEFORE.search(before):
         return None, start
     sign = _SIGN.search(before)

@@ -65,30 +65,30 @@ def _modulus(match):
     return f" \\text{{ modulo{name} }}"
 
 
-# (pattern, what takes its place, letters one of which a text needs for it), in this order
+# (pattern, what takes its place, what a text must have for it), in this order
 _RESPELLED = [
-    (re.compile(pattern), new, signs)
-    for pattern, new, signs in (
+    (re.compile(pattern), new, sign)
+    for pattern, new, sign in (
         # 3e5 km is a number
-        (r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))", r"\1*10^{\2}", "eE"),
+        (r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:\\text|\s[A-Za-z]))", r"\1*10^{\2}", ""),
         # f^{-1}(x) = ... names a function
-        (r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([\w./-]{1,9}\)\s*=)", r"\1\2", "="),
+        (r"^([a-zA-Z])\^(?:\{-1\}|-1)(\([\w./-]{1,9}\)\s*=)", r"\1\2", ")"),
         # twenty-five
-        (r"\b((?:twen|thir|for|fif|six|seven|eigh|nine)ty)-([a-z]{3,5})\b", r"\1 \2", "y"),
+        (r"\b((?:twen|thir|for|fif|six|seven|eigh|nine)ty)-([a-z]{3,5})\b", r"\1 \2", "ty-"),
         # sympy prints f{\left(x \right)}
-        (r"(?<=[A-Za-z'}])\{\\left\(([^{}]*)\\right\)\}", r"(\1)", "{"),
-        (r"\\(q?quad)(?=[A-Za-z])", r"\\\1 ", "q"),
-        (r"\\p?mod\s*(?:\{\s*(\w{1,9})\s*\}|(\w{1,9}))", _modulus, "m"),
+        (r"(?<=[A-Za-z'}])\{\\left\(([^{}]*)\\right\)\}", r"(\1)", "{\\left("),
+        (r"\\(q?quad)(?=[A-Za-z])", r"\\\1 ", "quad"),
+        (r"\\p?mod\s*(?:\{\s*(\w{1,9})\s*\}|(\w{1,9}))", _modulus, "mod"),
         (
             r"\\frac\s*\{\s*\\(?:text|mathrm)\{\s*([a-z]+)\s*\}\s*\}"
             r"\s*\{\s*\\(?:text|mathrm)\{\s*([a-z]+(?:\^?[23])?)\s*\}\s*\}",
             r"\\text{ \1/\2}",
-            "f",
+            "}}{\\",
         ),
         (
             r"^all real (?:numbers|values)(?: of [a-z])?,? except(?: for)?\s+(?:[a-z]\s*=\s*)?(.+)$",
             r"\\reals \\setminus \\{\1\\}",
-            "x",
+            "except",
         ),
         # \text{DE}_{16}, (52)_8
         (r"(?:\\(?:text|mathrm)\s*\{|\()\s*([0-9A-F]+)\s*[})](?=\s*_)", r"\1", "_"),
@@ -99,22 +99,22 @@ _RESPELLED = [
             r"(?<=[0-9A-F])(?:\s*_\s*\{|\s)\s*(?:\\text\s*\{)?[\s(]*(?:in )?base"
             r"[\s~-]*(\d+|[a-z]+)[)}\s]*$",
             lambda match: f"_{{{BASES.get(match[1], match[1])}}}",
-            "b",
+            "base",
         ),
         # <1, 2> is a vector
         (r"^<([^<>]*,[^<>]*)>$", r"(\1)", "<"),
         # C(5, 2)
-        (r"(?<![A-Za-z\\])(?:n?C|nCr|binom)\((\d+),\s*(\d+)\)", r"\\binom{\1}{\2}", "Cb"),
+        (r"(?<![A-Za-z\\])(?:n?C|nCr|binom)\((\d+),\s*(\d+)\)", r"\\binom{\1}{\2}", ")"),
         # log10(x), log_10(x)
-        (r"(?:\blog_|(?<!\\)\blog)(\d+)(?=\()", r"log_{\1}", "g"),
+        (r"(?:\blog_|(?<!\\)\blog)(\d+)(?=\()", r"log_{\1}", "log"),
         # 22", US$5
-        (r"(?<!_\d)(?<=\d)\s*(?:\"|'')$", " inches", "\"'"),
+        (r"(?<!_\d)(?<=\d)\s*(?:\"|'')$", " inches", ""),
         (r"\bUS\s*(?=\\?\$)", "", "$"),
         # 3 x 10^5 multiplies
-        (r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)", "*", "xX"),
+        (r"(?<=[\d)])\s*[xX]\s*(?=10\s*\^)", "*", "10"),
         # a.m. is no sentence; 7:00 pm is 7 pm
-        (r"\b([aApP])\.\s?[mM]\b\.?", r"\1m", "mM"),
-        (r"(?<=\d):00(?=\s*(?:\\text\s*\{\s*)?[aApP][mM])", "", "mM"),
+        (r"\b([aApP])\.\s?[mM]\b\.?", r"\1m", "."),
+        (r"(?<=\d):00(?=\s*(?:\\text\s*\{\s*)?[aApP][mM])", "", ":00"),
         (
             r"\\(?:mathbb|mathbf|Bbb)\s*(?:\{\s*R\s*\}|R\b)|\\R(?:eals)?(?![a-zA-Z])",
             r"\\reals ",
@@ -148,8 +148,8 @@ def clean(text: str) -> str:
         text = text[:-1].rstrip()
     text = _LEAD.sub("", text.rstrip("\\").rstrip())
     text = _concluded(text)
-    for pattern, new, signs in _RESPELLED:
-        if any(sign in text for sign in signs):
+    for pattern, new, sign in _RESPELLED:
+        if sign in text:
             text = pattern.sub(new, text)
     return _JOINED.sub("", text)
 
@@ -165,8 +165,10 @@ def _single_backslashes(text):
 
 def _concluded(text):
     r"""What is concluded: the x=4 of x^3=64 \implies x=4, the 3 of \det A = 3."""
-    text = _IMPLIES.split(text)[-1] if "\\" in text or "=>" in text else text
-    if not _COMPUTED.match(text):
+    if "=" not in text:
+        return text
+    text = _IMPLIES.split(text)[-1]
+    if text[0:1] != "\\" or not _COMPUTED.match(text):
         return text
     depth = 0
     for match in re.finditer(r"\\.|[{}=]", text):
