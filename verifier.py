@@ -82,6 +82,7 @@ _SMALL_LABEL = re.compile(r"\(?[a-j][).:]\s*(?=[-+]?[\d$])")  # c. 3
 _CHOICE = re.compile(
     r"(?<![\w\\^_+*/=-])(?!A\s+(?!or\b|and\b)[a-z]{2})[A-H](?![\w^_+*/=-]|\s*[+*/=^-])"
 )
+_MORE = re.compile(r"(?:or|and)\b|[,/&]|\(?[A-H](?:[).:]|\s*$)")  # of the gold "(B) or (C)"
 _GROUPED = re.compile(r"\$?\d{3}(?:,\d{3})+\$?")  # 100,200: a number, or a list of such
 _SQUARED_UNIT = re.compile(r"\d\s*m\s*(?:\^\s*\{?[23]\}?|[²³])\$?$")  # 5 m^2 where the gold is 5
 _PLAIN = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15}|/0*[1-9]\d{0,14})?")
@@ -120,7 +121,7 @@ def _climb(gold, answer, ladder):
         right = ladder.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
         return right, "correct" if right else "wrong"
     letter, content = _labelled(gold)
-    if content:  # of the gold "(D) 56" either part will do
+    if content and not _MORE.match(content):  # of the gold "(D) 56" either part will do
         if _labelled(answer)[0] not in ("", letter):
             return ladder.by("string", False, "another choice"), "wrong"
         found = _climb(f"({letter})", answer, ladder)

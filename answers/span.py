@@ -108,7 +108,7 @@ _BOUND_BEFORE = re.compile(
     r"|\}\s*\{|\\(?:[dtc]?frac|sqrt|overline)\s*(?:\[[^\[\]]{1,9}\])?\s*\{)$"
 )
 _BOUND_AFTER = re.compile(
-    r"[ \t]*(?:\$|\\\)|\})?[ \t]*(?:/[ \t]*[\w$\\(]|\^[ \t]*\{?[ \t]*(?:-?\d|[a-z]\}?(?![a-z]))"
+    r"[ \t]{0,9}(?:\$|\\\)|\})?[ \t]{0,9}(?:/[ \t]*[\w$\\(]|\^[ \t]*\{?[ \t]*(?:-?\d|[a-z]\}?(?![a-z]))"
     r"|\\(?:cdot|times|div)(?![a-z])|[-+][ \t]*(?:\d|\\(?![()\]\[]))|\*[ \t]*[\d\\])"
 )
 
@@ -174,7 +174,8 @@ def _with_sign(text, start, end, content):
     if command:
         binary = command[1] in GREEK or command[1] in CONSTANTS
     else:
-        binary = bool(_OPERAND.search(left))
+        word = re.search(r"[A-Za-z]{2}\s+$", left) and sign["gap"][:1] != " "  # is -5
+        binary = bool(_OPERAND.search(left)) and not word
     if binary:
         return None, start
     mark = {"−": "-", "±": "\\pm"}.get(sign["sign"], sign["sign"])

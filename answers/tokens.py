@@ -237,5 +237,5 @@ _LINKS = {"and": "and", "or": "or", "in": "in", "to": ":"}
 _MONEY = {"USD": "dollar", "EUR": "euro", "GBP": "lb", "Rs": "rupee"}
 _LINKS |= {"union": "cup", "u": "cup"}
 _POWER_OF_UNIT = re.compile(r"[A-Za-z]{1,7}\^?\{?[23]$")
-_OTHER_NAMES = ("reals", "angle", "triangle", "ell", "parallel", "hbar", "odot")
+_OTHER_NAMES = ("reals", "angle", "triangle", "ell", "parallel", "hbar", "odot", "nabla")
 _SAME_SIGN = {"**": "^", "+/-": "+-", "\\%": "%", "\\|": "|", "\\&": "&"}
