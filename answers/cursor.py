@@ -29,7 +29,10 @@ class Cursor:
 
     def take(self, *values: str) -> str | None:
         """Step over the next token if it is one of these operators; its value, else None."""
-        kind, value, _ = self.peek()
+        try:
+            kind, value, _ = self.cut[self.at]
+        except IndexError:
+            return None
         if kind != "op" or (values and value not in values):
             return None
         self.at += 1

@@ -226,22 +226,38 @@ def _counted_answer(question, gold, answer, most, sp):
     return ["undecided" if found is None else bool(found), steps.taken]
 
 
-def _in_a_child(line, sp):
-    """The reply to one question, from a fork of this process, which has answered none."""
-    import resource
+class _Child:
+    """A fork of this process, made ahead of its one question: sympy as freshly imported."""
 
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-            os.write(writer, json.dumps(_counted_answer(*json.loads(line), sp)).encode())
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        reply = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(reply) if reply else [None, STEPS]
+    def __init__(self, sp):
+        asked, told = os.pipe(), os.pipe()
+        self.id = os.fork()
+        if self.id == 0:
+            with contextlib.suppress(BaseException):
+                os.close(asked[1])
+                self._work(asked[0], told[1], sp)
+            os._exit(0)
+        os.close(asked[0])
+        os.close(told[1])
+        self.question, self.reply = os.fdopen(asked[1], "w"), os.fdopen(told[0])
+
+    @staticmethod
+    def _work(asked, told, sp):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        line = os.fdopen(asked).readline()  # empty if this process's parent is gone
+        if line:
+            os.write(told, json.dumps(_counted_answer(*json.loads(line), sp)).encode())
+
+    def answer(self, line):
+        """The reply to a line of JSON; none past all steps if the child died of it."""
+        with self.question as pipe:
+            pipe.write(line)
+        with self.reply as pipe:
+            reply = pipe.read()
+        os.waitpid(self.id, 0)
+        return json.loads(reply) if reply else [None, STEPS]
 
 
 def _in_this_process(line, sp):
@@ -259,13 +275,16 @@ def _serve():
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-    x = sp.Symbol("x", positive=True)
-    ready = sp.simplify(sp.sin(x) ** 2 + sp.cos(x) ** 2 - 1) == 0  # sympy's own late imports
-    answer = _in_a_child if hasattr(os, "fork") else _in_this_process
+    x = sp.Symbol("x", positive=True)  # what sympy imports late and remembers, for all children
+    known = sp.sin(2 * x) - 2 * sp.sin(x) * sp.cos(x), sp.sin(x) ** 2 + sp.cos(x) ** 2 - 1
+    ready = all(way for gap in known for way in (any(_zeros(gap, sp)), sp.simplify(gap) == 0))
     gc.freeze()  # or every child would copy the pages that its collector touches
+    child = _Child(sp) if hasattr(os, "fork") else None
     print(json.dumps(bool(ready)), flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(line, sp)), flush=True)
+        reply = child.answer(line) if child else _in_this_process(line, sp)
+        print(json.dumps(reply), flush=True)
+        child = child and _Child(sp)
 
 
 if __name__ == "__main__":

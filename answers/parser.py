@@ -168,6 +168,8 @@ class Parser(Cursor):
     def ratio(self) -> Tree:
         r"""a : b, and TeX's old {a \over b} and {n \choose k}."""
         parts = [self.sum()]
+        if self.peek()[0] != "op":
+            return parts[0]
         if self.take("choose") is not None:
             return ("fn", "binom", parts[0], self.sum())
         if self.take("over") is not None:
@@ -245,6 +247,8 @@ class Parser(Cursor):
 
     def marked(self, tree: Tree) -> Tree:
         """What stands behind a value: n!, 5%, 30 degrees, x_1, x'."""
+        if self.peek()[0] != "op":
+            return tree
         seen = set()
         while (mark := self.take("!", "%", "deg", "_", "'")) is not None:
             if mark in seen and mark != "'":

@@ -60,7 +60,12 @@ _COUNTED = re.compile(
 
 
 def _modulus(match):
-    r"""\pmod{7} as a unit, its digits in letters, since a digit behind a unit is a power."""
+    r"""\pmod{7} as a unit, its digits in letters, since a digit behind a unit is a power.
+
+    \mod and \bmod without a congruence compute a remainder, and are not read.
+    """
+    if match[0][1] != "p" and "\\equiv" not in match.string:
+        return match[0]
     name = "".join(chr(97 + int(c)) if c.isdigit() else c for c in match[1] or match[2])
     return f" \\text{{ modulo{name} }}"
 
@@ -78,7 +83,7 @@ _RESPELLED = [
         # sympy prints f{\left(x \right)}
         (r"(?<=[A-Za-z'}])\{\\left\(([^{}]*)\\right\)\}", r"(\1)", "{\\left("),
         (r"\\(q?quad)(?=[A-Za-z])", r"\\\1 ", "quad"),
-        (r"\\p?mod\s*(?:\{\s*(\w{1,9})\s*\}|(\w{1,9}))", _modulus, "mod"),
+        (r"\\[pb]?mod\s*(?:\{\s*(\w{1,9})\s*\}|(\w{1,9}))", _modulus, "mod"),
         (
             r"\\frac\s*\{\s*\\(?:text|mathrm)\{\s*([a-z]+)\s*\}\s*\}"
             r"\s*\{\s*\\(?:text|mathrm)\{\s*([a-z]+(?:\^?[23])?)\s*\}\s*\}",

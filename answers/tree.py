@@ -17,8 +17,8 @@ A difference is a sum with a product by -1, a quotient a product with a power of
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-# Every bound on what is read or computed. Those on time stand where the time is spent:
-# SECONDS in answers/scalars.py, JUDGE_SECONDS in answers/judge.py.
+# Every bound on what is read or computed, but for the work of one verdict: WORK in
+# answers/scalars.py, and STEPS of sympy's in answers/judge.py.
 MAX_CHARS = 1500  # of an answer
 MAX_TOKENS = 500
 MAX_DEPTH = 24  # nested brackets, exponents, functions

@@ -80,6 +80,7 @@ _FORMULA = re.compile(r"\\(?!text|mbox|math|emph|bf|it|rm|quad|left|right|ldots)
 _LEADING = ("a", "an", "the", "option", "choice", "answer", "it", "is")
 _FILLERS = ("of", "the", "each", "a", "an", "long", "old", "total")
 _CONDITIONS = ("or", "than", "least", "most", "not", "if")
+_HEDGES = ("but", "maybe", "perhaps", "possibly", "probably", "likely", "either", "unless")
 _NAMES = sorted({*FUNCTIONS, *CONSTANTS, *GREEK} - {"in"}, key=len, reverse=True)
 _NAME_OR_LETTER = re.compile("|".join(n for n in _NAMES if len(n) > 1) + "|.")
 
@@ -119,7 +120,7 @@ def unit_name(text: str) -> str:
     power, names = "", []
     for word in re.findall(r"[A-Za-z]+|\^?\s*\d|/", text):
         low = word.lower()
-        if low in _CONDITIONS:
+        if low in _CONDITIONS or low in _HEDGES:
             raise Unreadable("a condition, not a unit")
         if low in ("square", "squared", "sq") or word in ("^2", "2"):
             power = "^2"
