@@ -95,6 +95,7 @@ def _squash(text):
     return text[:-1] if text.endswith(".") and not text.endswith("..") else text
 
 
+@lru_cache(maxsize=4096)
 def _labelled(text):
     """(letter, content) of "(D) 56": content "" for a mere letter, both "" without a label."""
     label = _LABEL.match(text.strip())
@@ -109,7 +110,7 @@ def _without_label(text):
     content = _labelled(text)[1]
     if not content and (small := _SMALL_LABEL.match(text.strip())):
         content = text.strip()[small.end() :]
-    return "" if _CHOICE.search(content) else content
+    return "" if content and _CHOICE.search(content) else content
 
 
 def _climb(gold, answer, ladder):

@@ -10,6 +10,7 @@ tuple such as ("var", "x"), ("prime", 3), ("pi",) or ("fn", "sin", its arguments
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product as pairs
@@ -35,11 +36,14 @@ ONE: Polynomial = {frozenset(): Fraction(1)}
 _INDEPENDENT = {"var", "prime", "i", "pi"}  # kinds of letters with no relation that we leave unused
 
 
-def equal_exactly(gold: Tree, answer: Tree) -> bool | None:
+def equal_exactly(
+    gold: Tree, answer: Tree, spend: Callable[[int], None] = lambda work: None
+) -> bool | None:
     """True or False if exact arithmetic decides whether two scalars are equal, else None.
 
     It cannot say no where letters may be related in ways that it does not know, as sin x and
-    cos x are. Raises what `normal_form` raises.
+    cos x are. `spend` is told how many terms will be multiplied, and may raise TooLarge: a count that
+    is the same whether or not the forms are cached. Raises what `normal_form` raises.
 
     >>> x, two = ("var", "x"), num(2)
     >>> equal_exactly(("mul", two, x), ("add", x, x)), equal_exactly(("pow", x, two), x)
@@ -47,21 +51,12 @@ def equal_exactly(gold: Tree, answer: Tree) -> bool | None:
     >>> equal_exactly(("fn", "sin", x), ("fn", "cos", x))
     """
     (top1, bottom1), (top2, bottom2) = normal_form(gold), normal_form(answer)
+    spend(len(top1) * len(bottom2) + len(top2) * len(bottom1))
     rest = add(multiply(top1, bottom2), multiply(top2, bottom1), -1)
     if not rest:
         return True
     kinds = {letter[0] for mono in rest for letter, _ in mono}
     return False if kinds <= _INDEPENDENT else None
-
-
-def cost(gold: Tree, answer: Tree) -> int:
-    """How many terms `equal_exactly` multiplies; the same whether or not they are cached.
-
-    >>> cost(num(1), ("add", ("var", "x"), num(1)))
-    3
-    """
-    (top1, bottom1), (top2, bottom2) = normal_form(gold), normal_form(answer)
-    return len(top1) * len(bottom2) + len(top2) * len(bottom1)
 
 
 @lru_cache(maxsize=4096)

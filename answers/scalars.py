@@ -9,7 +9,7 @@ import threading
 from fractions import Fraction
 from typing import Any
 
-from answers.algebra import as_fraction, cost, equal_exactly, normal_form
+from answers.algebra import as_fraction, equal_exactly, normal_form
 from answers.judge import STEPS, judge
 from answers.tree import (
     MAX_ARGUMENT,
@@ -68,8 +68,7 @@ class Ladder:
         if infinite(gold) or infinite(answer):
             return self.by("rational", infinite(gold) == infinite(answer), "infinity")
         try:
-            self.spend(cost(gold, answer))
-            exact = equal_exactly(gold, answer)
+            exact = equal_exactly(gold, answer, self.spend)
         except TooLarge:
             exact = None
         if exact is not None:

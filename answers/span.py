@@ -96,6 +96,9 @@ _JOINT = re.compile(
     r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad|~|&)*(?:(?P<link>[,;]|and\b|or\b|\\text\w*\s*\{(?:[^{}]{0,30}\s)?"
     r"(?:and|or)\b[^{}]{0,30}\})(?:\s|\$|\\[()\[\],;:! ]|\\q?quad|~|&)*){1,2}"
 )
+_COMMAND_BOX = re.compile(r"\\[a-z]+\s*")
+_UNBRACED = re.compile(r"\\[A-Za-z]+(?:\s*\{[^{}]*\}|\d)+|[^\s${}]+")
+_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _NAMED = re.compile(r"([A-Za-z](?:_\{?\w{1,5}\}?)?)\s*=\s*$")
 _OPEN = r"(?:\s|\\?\$|\\[(\[,;:! ]|\{)*"
 _SIGN = re.compile(rf"(?P<sign>[-+−±]|\\(?:pm|mp))(?P<gap>{_OPEN})$")
@@ -124,6 +127,8 @@ def _boxes(text, start):
             content, edge = _with_sign(text, start, end, content)
         if content is None:
             return None
+        if not found and not edge:
+            return content
         name = _NAMED.search(text, max(0, edge - 20), edge)
         found.insert(0, (name, content))
         edge = name.start() if name else edge
@@ -143,12 +148,12 @@ def _listed(found):
 
 def _content(text, start):
     r"""(content, end) of the box at `start`, braces counted, \{ and \} passed over; else (None, 0)."""
-    at = re.compile(r"\\[a-z]+\s*").match(text, start).end()
+    at = _COMMAND_BOX.match(text, start).end()
     if text[at : at + 1] != "{":
-        lone = re.compile(r"\\[A-Za-z]+(?:\s*\{[^{}]*\}|\d)+|[^\s${}]+").match(text, at)
+        lone = _UNBRACED.match(text, at)
         return (lone[0], lone.end()) if lone else (None, 0)
     depth = 0
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, at):
+    for match in _BRACES.finditer(text, at):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
         if depth == 0 and match[0] == "}":
             return text[at + 1 : match.start()].strip() or None, match.end()

@@ -29,6 +29,7 @@ from answers import (
     tree,
     words,
 )
+from answers.judge import judge
 from answers.scalars import RUNGS, Ladder
 from answers.tree import TooLarge, Unreadable
 from verifier import REASONS, check_gold, equivalent, extract_answer, verify
@@ -334,6 +335,7 @@ def test_order_counts_in_tuples_only(items, chance):
 
 
 def _verdicts(pairs):
+    judge.known.clear()
     return [tuple(verify(f"\\boxed{{{answer}}}", gold)) for gold, answer in pairs]
 
 
