@@ -2,5 +2,5 @@
 
 Bottom up: `words` (the vocabulary), `tree` (what an answer is read into), `spelling`, `tokens`,
 `cursor`, `values` and `parser` (text to tree), `forms`, `algebra`, `scalars`, `sets`, `structure`
-(tree against tree), `judge` (sympy in a process of its own). Only `verifier.py` imports from here.
+(tree against tree), `judge` (sympy in a process of its own); before them all `span` (which text of a completion is the answer). Only `verifier.py` imports from here.
 """
