@@ -23,6 +23,7 @@ All logs are natural: KL and entropy are in nats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -108,17 +109,45 @@ def phi_of_groups(
     return phi_of_reward(reward, phi_min, phi, tau_max)  # (P, G)
 
 
-def reweight(ref_logp: Tensor, phi: Tensor) -> Tensor:
+def reweight(ref_logp: Tensor, phi: Tensor, plausible: float = 0.0) -> Tensor:
     """log ref^ = log softmax(phi * log pi_ref): the reference at temperature 1/phi [paper, Eq. 9].
 
     ref_logp (..., V), phi (..., 1) or broadcastable -> (..., V). phi = 1 is the reference itself,
     phi = 0 the uniform distribution.
 
+    plausible m > 0 [ours]: only the tokens with ref >= m * max ref share their mass anew, in proportion
+    to ref^phi; all others keep what the reference gives them. Over a real vocabulary Eq. 9 alone would
+    move most of the mass to tokens that no text has.
+
     >>> ref = torch.tensor([0.9, 0.1]).log()
     >>> reweight(ref, torch.tensor([0.5])).exp()
     tensor([0.7500, 0.2500])
+    >>> reweight(torch.tensor([0.80, 0.19, 0.01]).log(), torch.tensor([0.0]), plausible=0.1).exp()
+    tensor([0.4950, 0.4950, 0.0100])
     """
-    return torch.log_softmax(phi * ref_logp, dim=-1)
+    if not plausible:
+        return torch.log_softmax(phi * ref_logp, dim=-1)
+    least = ref_logp.amax(dim=-1, keepdim=True) + math.log(plausible)  # (..., 1)
+    outside = ref_logp < least  # (..., V)
+    inside = ref_logp.masked_fill(outside, -math.inf)  # (..., V)
+    shared = torch.log_softmax((phi * ref_logp).masked_fill(outside, -math.inf), dim=-1)
+    return torch.where(outside, ref_logp, shared + inside.logsumexp(dim=-1, keepdim=True))
+
+
+def phi_at_forks(phi: Tensor, ref_logp: Tensor, fork_entropy: float) -> Tensor:
+    """phi_t = 1 - (1 - phi) * min(1, H_ref / H0): full at forks, 1 where the reference is sure [ours].
+
+    phi (..., 1), ref_logp (..., V), fork_entropy H0 in nats (0: phi everywhere) -> (..., 1). A digit or
+    the rest of a word leaves no choice, and flattening it only makes errors; which rule to try is a fork.
+
+    >>> sure, fork = torch.tensor([1.0, 1e-9]).log(), torch.tensor([0.5, 0.5]).log()
+    >>> [round(float(phi_at_forks(torch.tensor([0.4]), row, 0.5)), 3) for row in (sure, fork)]
+    [1.0, 0.4]
+    """
+    if not fork_entropy:
+        return phi
+    focus = (entropy(ref_logp).unsqueeze(-1) / fork_entropy).clamp_max(1)  # (..., 1)
+    return 1 - (1 - phi) * focus
 
 
 # ---------------------------------------------------------------- the KL, estimated or exact
@@ -312,19 +341,27 @@ class TokenTerms(NamedTuple):
 
 
 def token_terms(
-    logits: Tensor, ref_logits: Tensor | None, token: Tensor, phi: Tensor, arm: str, form: str
+    logits: Tensor,
+    ref_logits: Tensor | None,
+    token: Tensor,
+    phi: Tensor,
+    arm: str,
+    form: str,
+    plausible: float = 0.0,
+    fork_entropy: float = 0.0,
 ) -> TokenTerms:
     """From rows of logits (already divided by the temperature) to the numbers of the loss.
 
     logits, ref_logits (N, V); token, phi (N,) -> TokenTerms of (N,). Everything is float32, because
     u = ref^/pi overflows in 16 bits. Without ref_logits, or with form "none", KL and log_u are 0.
+    plausible, fork_entropy: where the reference is flattened, as `target_row` says.
     """
     row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
     logp = row.gather(-1, token[:, None])[:, 0]  # (N,)
     if ref_logits is None or form == "none":
         zero = torch.zeros_like(logp)  # (N,)
         return TokenTerms(logp, entropy(row), zero, zero)
-    target = target_row(ref_logits, phi, arm)  # (N, V) log ref^
+    target = target_row(ref_logits, phi, arm, plausible, fork_entropy)  # (N, V) log ref^
     target_logp = target.gather(-1, token[:, None])[:, 0]  # (N,)
     if form == "exact":
         kl = ARMS[arm].exact(row, target)  # (N,)
@@ -340,13 +377,18 @@ def weigh_kl(terms: TokenTerms, logp_old: Tensor, arm: str) -> TokenTerms:
     return terms._replace(kl=ratio(terms.logp, logp_old) * terms.kl)
 
 
-def target_row(ref_logits: Tensor, phi: Tensor, arm: str) -> Tensor:
+def target_row(
+    ref_logits: Tensor, phi: Tensor, arm: str, plausible: float = 0.0, fork_entropy: float = 0.0
+) -> Tensor:
     """log ref^, what the arm's KL pulls towards: pi_ref, flattened by phi if the arm reweights it.
 
-    ref_logits (N, V) divided by the temperature; phi (N,) -> (N, V).
+    ref_logits (N, V) divided by the temperature; phi (N,) -> (N, V). plausible and fork_entropy as for
+    `reweight` and `phi_at_forks`; 0 and 0 are the paper's Eq. 9.
     """
     ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
-    return reweight(ref_row, phi[:, None]) if ARMS[arm].reweighted else ref_row
+    if not ARMS[arm].reweighted:
+        return ref_row
+    return reweight(ref_row, phi_at_forks(phi[:, None], ref_row, fork_entropy), plausible)
 
 
 # ---------------------------------------------------------------- the loss

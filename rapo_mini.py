@@ -46,6 +46,7 @@ from watch.run_folder import (
     save_adapter,
 )
 from watch.run_state import Owner
+from watch.target import TooFlat, asked_of, in_words
 from watch.tracer import Trace
 
 GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
@@ -80,9 +81,12 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     problems = run.problems_of(step)
     rate = run.set_learning_rate(step)
     rolled = rollout(run.policy, problems, settings, step, run.pieces)
+    asked = asked_of(run.policy, rolled, settings)
+    if step == 0 and asked:
+        print(in_words(asked, settings))
     recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
     learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
-    metrics = {"step": step, "lr": rate, **learned.metrics}
+    metrics = {"step": step, "lr": rate, **learned.metrics, **(asked._asdict() if asked else {})}
     if recorder:
         run.trace.add_step(recorder.records, metrics)
     if settings.refresh_reference and (step + 1) % settings.refresh_reference == 0:
@@ -326,7 +330,7 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except OtherLog as error:
+    except (OtherLog, TooFlat) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError):

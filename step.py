@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -294,7 +295,10 @@ def score_rows(
     chunk_tokens: int,
     terms: Callable[..., NamedTuple] = token_terms,
 ) -> NamedTuple:
-    """`policy.score` of some completions of a step: rows (b,), phi (B,) -> fields of (b, T)."""
+    """`policy.score` of some completions of a step: rows (b,), phi (B,) -> fields of (b, T).
+
+    terms: what is made of a token's rows of logits, with --plausible and --fork-entropy.
+    """
     tokens, mask, _ = rows_of(rolled, rows)  # (b, T)
     prompt = rows // settings.group_size  # (b,) the prompt of each row
     return score(
@@ -308,7 +312,7 @@ def score_rows(
         form=settings.kl_form,
         temperature=settings.temperature,
         chunk_tokens=chunk_tokens,
-        terms=terms,
+        terms=partial(terms, plausible=settings.plausible, fork_entropy=settings.fork_entropy),
     )
 
 

@@ -12,25 +12,40 @@ from compare.figures import draw_figures
 from compare.plan import BASE
 from compare.results import Results
 from compare.tables import all_tables
-from watch.run_folder import write_whole
+from watch.command_line import guarded
+from watch.files import write_whole
+from watch.lock import locked
+from watch.run_folder import refuse_used
 
 
 def main(asked: Options) -> int:
     """The exit status: 0 finished, 1 a run was killed, 2 bad input, 130 stopped by Ctrl-C."""
+    return guarded("compare", work, asked)
+
+
+def work(asked: Options) -> int:
+    """What `main` does while errors of files, the screen and signals are looked after."""
     try:
         options = completed(asked)
+        if not (options.out / "compare.json").exists():
+            refuse_used(options.out, ours=("cells",))
         options.out.mkdir(parents=True, exist_ok=True)
-        results = load_results(options)
-        if not options.draw_only:
-            run_all(options, results)
-        if BASE.name not in results["cells"]:
-            raise ValueError(f"{options.out} holds no finished comparison (--draw-only, --out)")
+        with locked(options.out):
+            return compare(options)
     except ValueError as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on (--out {options.out})", file=sys.stderr)
-        return 130
+        print(f"\nthe same command goes on (--out {options.out})", file=sys.stderr)
+        raise
+
+
+def compare(options: Options) -> int:
+    """Run what is missing, print and write the tables, draw the figures; the exit status."""
+    results = load_results(options)
+    try:
+        if not options.draw_only:
+            run_all(options, results)
     except BrokenProcessPool:
         print(
             "compare: a run was killed, perhaps for lack of memory: the same command goes on; "
@@ -38,10 +53,12 @@ def main(asked: Options) -> int:
             file=sys.stderr,
         )
         return 1
+    if BASE.name not in results["cells"]:
+        raise ValueError(f"{options.out} holds no finished comparison (--draw-only, --out)")
     found = Results(results)
     tables = all_tables(found)
-    print(tables)
     write_whole(options.out / "tables.md", tables + "\n")
+    print(tables)
     for figure in draw_figures(found, options.out):
         print(f"figure: {figure}")
     return 0

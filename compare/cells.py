@@ -20,9 +20,11 @@ import contextlib
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -200,6 +202,8 @@ def load_results(options: Options) -> dict:
         found = json.loads(path.read_text())
         before = found["protocol"]
         made_on = before["base"]
+        if not (isinstance(found["missed"], dict) and isinstance(found["cells"], dict)):
+            raise TypeError("missed or cells")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a comparison ({error}): another --out") from error
     if made_on != base:
@@ -226,8 +230,9 @@ def run_all(options: Options, results: dict) -> None:
     running: dict[Future, Cell] = {}
     spawn = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(options.jobs, mp_context=spawn) as pool,
+        ProcessPoolExecutor(options.jobs, spawn, initializer=end_with_the_parent) as pool,
         tqdm(unit="step", smoothing=0.05) as bar,
+        workers_stop_too(pool),
     ):
         while True:
             wanted = quick_cells() if options.quick else cells_so_far(options.stages, cells)
@@ -242,6 +247,29 @@ def run_all(options: Options, results: dict) -> None:
                 cells[cell.name] = future.result()
                 save(results, options)
             show_progress(bar, options, wanted, cells, running.values())
+
+
+def end_with_the_parent() -> None:
+    """In a worker: end when the comparison is killed, and do not train on for nobody."""
+    parent = multiprocessing.parent_process().sentinel
+
+    def wait_for_its_end() -> None:
+        multiprocessing.connection.wait([parent])
+        os._exit(1)
+
+    threading.Thread(target=wait_for_its_end, daemon=True).start()
+
+
+@contextlib.contextmanager
+def workers_stop_too(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Stopped in the block: workers finish their step, save and end; no cell is begun any more."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        pool.shutdown(cancel_futures=True)
+        raise
 
 
 def save(results: dict, options: Options) -> None:

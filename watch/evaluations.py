@@ -16,7 +16,7 @@ from pathlib import Path
 from problems import Problem
 from settings import BUNDLED_BASE, Settings, is_bundled
 from verifier import verify
-from watch.files import write_whole
+from watch.files import naming, write_whole
 from watch.run_folder import evaluations_of
 
 
@@ -93,7 +93,7 @@ class Log:
 
     def add(self, rows: list[dict]) -> None:
         """Append the lines of one batch, on disk before this returns."""
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("".join(as_line({**row, "crc": checksum(row)}) + "\n" for row in rows))
             file.flush()
             os.fsync(file.fileno())

@@ -23,15 +23,32 @@ def whole(path: Path) -> Iterator[Path]:
     """
     unfinished = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
     try:
-        yield unfinished
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
+        with naming(path):
+            yield unfinished
+            keep_bytes(unfinished)
         os.replace(unfinished, path)
     except BaseException:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
     keep_name(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A failing write says only why; within this block it says also where."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, str):
+            error.filename = str(path)
+        raise
+
+
+def keep_bytes(path: Path) -> None:
+    """Have the disk hold a file's bytes before anything relies on them."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def keep_name(folder: Path) -> None:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from settings import Settings
 from step import Rollout
-from watch.files import as_json
+from watch.files import as_json, naming
 from watch.health import diagnose
 from watch.run_folder import read_metrics
 from watch.stopping import on_stop
@@ -27,7 +27,8 @@ class Progress:
         self.settings, self.stopped = settings, False
         self.history = read_metrics(out)
         self.told: set[str] = set()  # sentences of `health`, each once a run
-        self.log = (out / "metrics.jsonl").open("a")
+        self.path = out / "metrics.jsonl"
+        self.log = self.path.open("a")
         self.bar = tqdm(total=settings.steps, initial=steps_done, desc=settings.arm, unit="step")
 
     def __enter__(self) -> Progress:
@@ -54,8 +55,9 @@ class Progress:
     def add(self, metrics: dict, rolled: Rollout) -> None:
         """A finished step: log it, move the bar, say what is wrong, show some completions."""
         step = metrics["step"]
-        self.log.write(as_json(metrics) + "\n")
-        self.log.flush()
+        with naming(self.path):
+            self.log.write(as_json(metrics) + "\n")
+            self.log.flush()
         self.history.append(metrics)
         for name, sentence in diagnose(self.history, self.settings.arm).items():
             if name not in self.told:

@@ -30,7 +30,9 @@ from watch.files import (
     PART,
     digest,
     file_digest,
+    keep_bytes,
     keep_name,
+    naming,
     reason,
     remove_parts,
     whole,
@@ -51,14 +53,14 @@ WEIGHTS = (
 # ---------------------------------------------------------------- whose folder it is
 
 
-def refuse_used(out: Path, name: str = "--out") -> None:
-    """Raise ValueError unless `out` is new or empty; a lock and half-written files do not count."""
+def refuse_used(out: Path, name: str = "--out", ours: tuple[str, ...] = ()) -> None:
+    """Raise ValueError unless `out` is new or empty but for a lock, half-written files and `ours`."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{name} {out} is a file: give it the name of a folder")
     if (out / "config.json").exists():
         raise ValueError(f"{out} already holds a run: --resume {out}, or another {name}")
     here = sorted(p.name for p in out.iterdir()) if out.exists() else []
-    foreign = [n for n in here if n != LOCK and not n.endswith(PART)]
+    foreign = [n for n in here if n not in (LOCK, *ours) and not n.endswith(PART)]
     if foreign:
         raise ValueError(
             f"{name} {out} holds {foreign[0]} and is no run of this program: a run begins in a folder "
@@ -239,12 +241,12 @@ def save_adapter(model, out: Path) -> None:
 
     unfinished, final = out / f"adapter.{os.getpid()}-{secrets.token_hex(4)}{PART}", out / "adapter"
     try:
-        model.save_pretrained(unfinished, selected_adapters=["default"])  # not the reference's
-        final.mkdir(exist_ok=True)
-        for path in sorted(unfinished.iterdir()):
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
-            os.replace(path, final / path.name)
+        with naming(final):
+            model.save_pretrained(unfinished, selected_adapters=["default"])  # not the reference's
+            final.mkdir(exist_ok=True)
+            for path in sorted(unfinished.iterdir()):
+                keep_bytes(path)
+                os.replace(path, final / path.name)
         keep_name(final)
     except SafetensorError as error:  # it wraps what the system said
         raise OSError(f"{final}: {error}") from error

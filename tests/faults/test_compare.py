@@ -1,0 +1,88 @@
+"""A comparison that is stopped or killed leaves no worker behind, and two do not share a folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from compare.__main__ import main
+from compare.cells import Options
+from faults.runs import ROOT, everything_in, sentence
+from watch.lock import locked
+
+
+def test_a_second_comparison_on_the_same_folder_is_refused(tmp_path, capsys):
+    with locked(tmp_path):
+        assert main(Options(out=tmp_path, quick=True)) == 2
+    assert "in use by process" in sentence(capsys, "compare")
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path, capsys):
+    (tmp_path / "curves.png").write_text("mine")
+    before = everything_in(tmp_path)
+    assert main(Options(out=tmp_path, quick=True)) == 2
+    assert "--out" in sentence(capsys, "compare") and everything_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", ['{"protocol": {"base": "x"}}', "[]", "{", '{"cells": []}'])
+def test_a_file_without_cells_is_a_sentence(tmp_path, capsys, content):
+    (tmp_path / "compare.json").write_text(content)
+    assert main(Options(out=tmp_path, draw_only=True)) == 2
+    assert "compare.json" in sentence(capsys, "compare")
+
+
+def test_stopping_stops_the_workers(monkeypatch):
+    """TERM, HUP and Ctrl-C come as KeyboardInterrupt to the parent, which tells its workers."""
+    from compare import cells
+
+    told = []
+    worker = type("Worker", (), {"terminate": lambda self: told.append("worker")})()
+    pool = type("Pool", (), {"shutdown": lambda self, **how: told.append(how)})()
+    monkeypatch.setattr(cells.multiprocessing, "active_children", lambda: [worker])
+    with pytest.raises(KeyboardInterrupt), cells.workers_stop_too(pool):
+        raise KeyboardInterrupt
+    assert told == ["worker", {"cancel_futures": True}]
+
+
+def workers_of(pid):
+    """Processes whose parent is, or was, this one: by the group that they share."""
+    found = subprocess.run(["ps", "-eo", "pid,pgid,stat"], capture_output=True, text=True).stdout
+    rows = [line.split() for line in found.splitlines()[1:]]
+    return [int(p) for p, group, state in rows if int(group) == pid and not state.startswith("Z")]
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_no_worker_outlives_its_comparison(tmp_path, number):
+    command = [sys.executable, "-m", "compare", "--quick", "--steps", "300", "--problems", "2"]
+    command += ["--pool", "2", "--samples", "2", "--jobs", "2", "--out", str(tmp_path / "c")]
+    parent = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    try:
+        logs = tmp_path / "c" / "cells"
+        until = time.monotonic() + 120
+        while not any(p.stat().st_size for p in logs.glob("*/metrics.jsonl")):
+            assert parent.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        parent.send_signal(number)
+        parent.wait(timeout=60)
+        assert parent.returncode == (-9 if number == signal.SIGKILL else 130)
+        until = time.monotonic() + 10
+        while workers_of(parent.pid) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not workers_of(parent.pid)
+        json.loads((tmp_path / "c" / "compare.json").read_text())
+    finally:
+        for worker in workers_of(parent.pid):
+            os.kill(worker, signal.SIGKILL)
