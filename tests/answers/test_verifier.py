@@ -446,7 +446,8 @@ def test_hostile_answers_end_quickly_and_do_nothing(tmp_path):
     assert len(hostile) >= 200
     slow = []
     for k, text in enumerate(hostile):
-        for completion in (f"\\boxed{{{text}}}", f"The answer is {text}", text):
+        shapes = (f"\\boxed{{{text}}}", f"The answer is {text}", text, f"\\boxed{{14}}{text}")
+        for completion in shapes:
             gold = GOLDS[k % len(GOLDS)]
             start = time.process_time()
             verdict = verify(completion, gold)
