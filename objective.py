@@ -152,15 +152,15 @@ def phi_at_forks(phi: Tensor, ref_logp: Tensor, fork_entropy: float) -> Tensor:
 
 # ---------------------------------------------------------------- the KL, estimated or exact
 #
-# An estimator used as a loss is worth its gradient, not its value. With y ~ pi (rho = 1) the expected
-# gradients are [ours; tests/test_objective.py checks each against an enumerated truth]:
+# When an estimator is used as a loss, only its gradient matters, not its value. With y ~ pi (rho = 1)
+# the expected gradients are [ours; tests/test_objective.py checks each against an enumerated truth]:
 #
 #   k1 = log(pi/ref)               0
 #   k2 = 1/2 log(pi/ref)^2         that of the REVERSE KL, D(pi || ref)
 #   k3 = w - 1 - log w, w = ref/pi that of the FORWARD KL, D(ref || pi)
 #   rho * k3                       that of the REVERSE KL
 #   k1 put into the reward         that of the REVERSE KL
-#   k_rapo = u log u - u + 1       -E_ref^[log u * grad log pi]: of neither
+#   k_rapo = u log u - u + 1       -E_ref^[log u * grad log pi]: neither KL's
 #   exact forward, exact reverse   their own
 #
 # In the spirit of Tang and Munos (arXiv 2506.09477); k1 to k3 are Schulman's ("Approximating KL
@@ -231,7 +231,7 @@ def entropy(logp_row: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Arm:
-    """All that an arm is: its KL, its default weights, its symbol and colour, what holds it together.
+    """All that an arm is: its KL, default weights, symbols, colour, and the flags that help if it fails.
 
     `sampled` sees the log-probs (N,) of the sampled tokens, `exact` the rows (N, V); None: that form
     does not exist for this arm. The weights are those for the bundled base (docs/results.md).
@@ -245,7 +245,7 @@ class Arm:
     symbols: dict[str, str]  # form -> what stands behind -alpha in J
     remedy: str  # the flags to change when the policy dissolves into noise
     reweighted: bool = False  # is the reference flattened by phi?
-    weighed: bool = False  # is the KL multiplied with rho?
+    weighed: bool = False  # is the KL multiplied by rho?
     beta: float = 0.0  # weight of the entropy
     phi_min: float = 1.0  # phi where the reward is 0
 
@@ -269,7 +269,7 @@ ARMS = {
         alpha=0.2,
         colour="#56b4e9",
         symbols={"exact": "D_KL(π_ref ‖ π_θ)", "sampled": "k = u log u − u + 1, u = π_ref/π_θ"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
     "grpo": Arm(
         k3,
@@ -278,7 +278,7 @@ ARMS = {
         alpha=0.3,
         colour="#e69f00",
         symbols={"sampled": "k_3 = w − 1 − log w, w = π_ref/π_θ"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
     "grpo-unbiased": Arm(
         k3,
@@ -287,7 +287,7 @@ ARMS = {
         alpha=0.3,
         colour="#009e73",
         symbols={"sampled": "ρ k_3, k_3 = w − 1 − log w, w = π_ref/π_θ"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
         weighed=True,
     ),
     "reverse-kl": Arm(
@@ -297,7 +297,7 @@ ARMS = {
         alpha=0.3,
         colour="#cc79a7",
         symbols={"exact": "D_KL(π_θ ‖ π_ref)", "sampled": "k_2 = ½ (log π_θ/π_ref)²"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
     "no-kl": Arm(
         None,
@@ -306,7 +306,7 @@ ARMS = {
         alpha=0.0,
         colour="#d55e00",
         symbols={},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
 }
 
@@ -371,7 +371,7 @@ def token_terms(
 
 
 def weigh_kl(terms: TokenTerms, logp_old: Tensor, arm: str) -> TokenTerms:
-    """The terms with rho * KL in the place of the KL, if the arm asks for it. logp_old, fields (b, T)."""
+    """The terms, their KL multiplied by rho for an arm that needs it. logp_old and all fields (b, T)."""
     if not ARMS[arm].weighed:
         return terms
     return terms._replace(kl=ratio(terms.logp, logp_old) * terms.kl)

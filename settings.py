@@ -70,13 +70,13 @@ class Details:
     """details of the objective and the update"""
 
     kl_form: Literal["auto", "exact", "sampled"] = "auto"
-    """KL over the whole vocabulary or at the sampled token. auto: exact; for grpo sampled."""
+    """KL over the whole vocabulary or at the sampled token. auto: exact; sampled for both grpo arms."""
     tau_max: float = 2.2
     """phi inverse is 1 / (tau_max - r)."""
     phi_from: Literal["completion", "group"] = "completion"
     """phi follows each completion's reward, or its group's mean reward."""
     plausible: float | None = None
-    """Flatten only tokens with this share of the likeliest's probability. None: 0 here, else 0.01."""
+    """Flatten only tokens this likely beside the likeliest. None: 0, on other bases 0.01 (exact KL)."""
     fork_entropy: float = 0.0
     """Flatten fully only where the reference's entropy is this many nats; 0: everywhere alike."""
     refresh_reference: int = 0
@@ -134,7 +134,7 @@ class Machine:
     fixed_decode: bool | None = None
     """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
-    """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
+    """Its state in 32 or 8 bits; paged: may move to CPU memory. auto: adamw, on a GPU adamw8bit."""
     threads: int = 0
     """CPU threads; another number changes last digits. 0: PyTorch's choice."""
     dry_run: bool = False

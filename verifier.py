@@ -1,6 +1,6 @@
 r"""The reward: completion -> final answer -> is it equivalent to the gold answer? -> Verdict.
 
-The r of algorithm.md: 1.0 if the answer is worth the same as the gold one, else 0.0. A false
+The reward r of the objective: 1.0 if the answer is worth the same as the gold one, else 0.0. A false
 negative teaches the model that it was wrong, a false positive teaches it to cheat, and a hang
 stops the run, so the question climbs a ladder, cheapest and surest rung first:
 

@@ -95,5 +95,5 @@ def in_words(asked: Asked, settings: Settings) -> str:
         raise TooFlat(f"{said}; the exact KL would teach that to the policy: {calmer}")
     own = max(asked.ref_tail, 1 - NUCLEUS)
     if asked.target_kl > WARN_KL or asked.target_tail > WARN_TAIL * own:
-        return f"{said}: more than a real vocabulary bears; {calmer}"
+        return f"{said}: that is a lot; {calmer}"
     return said
