@@ -23,6 +23,7 @@ All logs are natural: KL and entropy are in nats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -108,30 +109,58 @@ def phi_of_groups(
     return phi_of_reward(reward, phi_min, phi, tau_max)  # (P, G)
 
 
-def reweight(ref_logp: Tensor, phi: Tensor) -> Tensor:
+def reweight(ref_logp: Tensor, phi: Tensor, plausible: float = 0.0) -> Tensor:
     """log ref^ = log softmax(phi * log pi_ref): the reference at temperature 1/phi [paper, Eq. 9].
 
     ref_logp (..., V), phi (..., 1) or broadcastable -> (..., V). phi = 1 is the reference itself,
     phi = 0 the uniform distribution.
 
+    plausible m > 0 [ours]: only the tokens with ref >= m * max ref share their mass anew, in proportion
+    to ref^phi; all others keep what the reference gives them. Over a real vocabulary Eq. 9 alone would
+    move most of the mass to tokens that no text has.
+
     >>> ref = torch.tensor([0.9, 0.1]).log()
     >>> reweight(ref, torch.tensor([0.5])).exp()
     tensor([0.7500, 0.2500])
+    >>> reweight(torch.tensor([0.80, 0.19, 0.01]).log(), torch.tensor([0.0]), plausible=0.1).exp()
+    tensor([0.4950, 0.4950, 0.0100])
     """
-    return torch.log_softmax(phi * ref_logp, dim=-1)
+    if not plausible:
+        return torch.log_softmax(phi * ref_logp, dim=-1)
+    least = ref_logp.amax(dim=-1, keepdim=True) + math.log(plausible)  # (..., 1)
+    outside = ref_logp < least  # (..., V)
+    inside = ref_logp.masked_fill(outside, -math.inf)  # (..., V)
+    shared = torch.log_softmax((phi * ref_logp).masked_fill(outside, -math.inf), dim=-1)
+    return torch.where(outside, ref_logp, shared + inside.logsumexp(dim=-1, keepdim=True))
+
+
+def phi_at_forks(phi: Tensor, ref_logp: Tensor, fork_entropy: float) -> Tensor:
+    """phi_t = 1 - (1 - phi) * min(1, H_ref / H0): full at forks, 1 where the reference is sure [ours].
+
+    phi (..., 1), ref_logp (..., V), fork_entropy H0 in nats (0: phi everywhere) -> (..., 1). A digit or
+    the rest of a word leaves no choice, and flattening it only makes errors; which rule to try is a fork.
+
+    >>> sure, fork = torch.tensor([1.0, 1e-9]).log(), torch.tensor([0.5, 0.5]).log()
+    >>> [round(float(phi_at_forks(torch.tensor([0.4]), row, 0.5)), 3) for row in (sure, fork)]
+    [1.0, 0.4]
+    """
+    if not fork_entropy:
+        return phi
+    focus = (entropy(ref_logp).unsqueeze(-1) / fork_entropy).clamp_max(1)  # (..., 1)
+    return 1 - (1 - phi) * focus
 
 
 # ---------------------------------------------------------------- the KL, estimated or exact
 #
-# An estimator used as a loss is worth its gradient, not its value. With y ~ pi (rho = 1) the expected
-# gradients are [ours; tests/test_objective.py checks each against an enumerated truth]:
+# When an estimator is used as a loss, only its gradient matters, not its value. With y ~ pi (rho = 1)
+# the expected gradients are [ours; tests/test_objective.py checks each against an enumerated truth]:
 #
 #   k1 = log(pi/ref)               0
 #   k2 = 1/2 log(pi/ref)^2         that of the REVERSE KL, D(pi || ref)
 #   k3 = w - 1 - log w, w = ref/pi that of the FORWARD KL, D(ref || pi)
 #   rho * k3                       that of the REVERSE KL
 #   k1 put into the reward         that of the REVERSE KL
-#   k_rapo = u log u - u + 1       -E_ref^[log u * grad log pi]: of neither
+#   k_rapo = u log u - u + 1       -E_ref^[log u * grad log pi]: neither KL's
 #   exact forward, exact reverse   their own
 #
 # In the spirit of Tang and Munos (arXiv 2506.09477); k1 to k3 are Schulman's ("Approximating KL
@@ -202,7 +231,7 @@ def entropy(logp_row: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Arm:
-    """All that an arm is: its KL, its default weights, its symbol and colour, what holds it together.
+    """All that an arm is: its KL, default weights, symbols, colour, and the flags that help if it fails.
 
     `sampled` sees the log-probs (N,) of the sampled tokens, `exact` the rows (N, V); None: that form
     does not exist for this arm. The weights are those for the bundled base (docs/results.md).
@@ -216,7 +245,7 @@ class Arm:
     symbols: dict[str, str]  # form -> what stands behind -alpha in J
     remedy: str  # the flags to change when the policy dissolves into noise
     reweighted: bool = False  # is the reference flattened by phi?
-    weighed: bool = False  # is the KL multiplied with rho?
+    weighed: bool = False  # is the KL multiplied by rho?
     beta: float = 0.0  # weight of the entropy
     phi_min: float = 1.0  # phi where the reward is 0
 
@@ -240,7 +269,7 @@ ARMS = {
         alpha=0.2,
         colour="#56b4e9",
         symbols={"exact": "D_KL(π_ref ‖ π_θ)", "sampled": "k = u log u − u + 1, u = π_ref/π_θ"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
     "grpo": Arm(
         k3,
@@ -249,7 +278,7 @@ ARMS = {
         alpha=0.3,
         colour="#e69f00",
         symbols={"sampled": "k_3 = w − 1 − log w, w = π_ref/π_θ"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
     "grpo-unbiased": Arm(
         k3,
@@ -258,7 +287,7 @@ ARMS = {
         alpha=0.3,
         colour="#009e73",
         symbols={"sampled": "ρ k_3, k_3 = w − 1 − log w, w = π_ref/π_θ"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
         weighed=True,
     ),
     "reverse-kl": Arm(
@@ -268,7 +297,7 @@ ARMS = {
         alpha=0.3,
         colour="#cc79a7",
         symbols={"exact": "D_KL(π_θ ‖ π_ref)", "sampled": "k_2 = ½ (log π_θ/π_ref)²"},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
     "no-kl": Arm(
         None,
@@ -277,7 +306,7 @@ ARMS = {
         alpha=0.0,
         colour="#d55e00",
         symbols={},
-        remedy="lower --beta or --lr",
+        remedy="lower --lr, or --beta where it is above 0",
     ),
 }
 
@@ -312,19 +341,27 @@ class TokenTerms(NamedTuple):
 
 
 def token_terms(
-    logits: Tensor, ref_logits: Tensor | None, token: Tensor, phi: Tensor, arm: str, form: str
+    logits: Tensor,
+    ref_logits: Tensor | None,
+    token: Tensor,
+    phi: Tensor,
+    arm: str,
+    form: str,
+    plausible: float = 0.0,
+    fork_entropy: float = 0.0,
 ) -> TokenTerms:
     """From rows of logits (already divided by the temperature) to the numbers of the loss.
 
     logits, ref_logits (N, V); token, phi (N,) -> TokenTerms of (N,). Everything is float32, because
     u = ref^/pi overflows in 16 bits. Without ref_logits, or with form "none", KL and log_u are 0.
+    plausible, fork_entropy: where the reference is flattened, as `target_row` says.
     """
     row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
     logp = row.gather(-1, token[:, None])[:, 0]  # (N,)
     if ref_logits is None or form == "none":
         zero = torch.zeros_like(logp)  # (N,)
         return TokenTerms(logp, entropy(row), zero, zero)
-    target = target_row(ref_logits, phi, arm)  # (N, V) log ref^
+    target = target_row(ref_logits, phi, arm, plausible, fork_entropy)  # (N, V) log ref^
     target_logp = target.gather(-1, token[:, None])[:, 0]  # (N,)
     if form == "exact":
         kl = ARMS[arm].exact(row, target)  # (N,)
@@ -334,19 +371,24 @@ def token_terms(
 
 
 def weigh_kl(terms: TokenTerms, logp_old: Tensor, arm: str) -> TokenTerms:
-    """The terms with rho * KL in the place of the KL, if the arm asks for it. logp_old, fields (b, T)."""
+    """The terms, their KL multiplied by rho for an arm that needs it. logp_old and all fields (b, T)."""
     if not ARMS[arm].weighed:
         return terms
     return terms._replace(kl=ratio(terms.logp, logp_old) * terms.kl)
 
 
-def target_row(ref_logits: Tensor, phi: Tensor, arm: str) -> Tensor:
+def target_row(
+    ref_logits: Tensor, phi: Tensor, arm: str, plausible: float = 0.0, fork_entropy: float = 0.0
+) -> Tensor:
     """log ref^, what the arm's KL pulls towards: pi_ref, flattened by phi if the arm reweights it.
 
-    ref_logits (N, V) divided by the temperature; phi (N,) -> (N, V).
+    ref_logits (N, V) divided by the temperature; phi (N,) -> (N, V). plausible and fork_entropy as for
+    `reweight` and `phi_at_forks`; 0 and 0 are the paper's Eq. 9.
     """
     ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
-    return reweight(ref_row, phi[:, None]) if ARMS[arm].reweighted else ref_row
+    if not ARMS[arm].reweighted:
+        return ref_row
+    return reweight(ref_row, phi_at_forks(phi[:, None], ref_row, fork_entropy), plausible)
 
 
 # ---------------------------------------------------------------- the loss

@@ -19,11 +19,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 from machine.loading import find_model
@@ -32,10 +31,10 @@ from problems import Problem, load_problems
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
+from watch.evaluation_options import Evaluation, parse, read_ks
 from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
 from watch.files import as_json, write_whole
 from watch.lock import held
-from watch.preset import asked_preset
 from watch.run_folder import adapter_in, evaluations_of, trained_on_a_part
 from watch.terminal import harmless
 
@@ -292,71 +291,6 @@ class Comparison:
 # ---------------------------------------------------------------- the command
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """pass@k of a base model and of a LoRA adapter on it, on the same problems."""
-
-    adapter: str
-    """Folder of the adapter, in PEFT's format, or of the run that wrote it: runs/..."""
-    model: str = "auto"
-    """The adapter's base. auto: Qwen/Qwen2.5-3B with a CUDA GPU, else the bundled base."""
-    quant: Literal["auto", "nf4", "none"] = "auto"
-    """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
-    data: str = "puzzles"
-    """Problems: puzzles (held out), gsm8k, math500, aime24, aime25, simplerl-8k, or a JSONL file."""
-    data_dir: str | None = None
-    """Folder with copies of public sets, one folder a set, for a machine without network."""
-    problems: int | None = None
-    """How many problems. None: 192 puzzles, of other sets all."""
-    n: int = 64
-    """Completions per problem, for the base twice and for the adapter once."""
-    k: tuple[str, ...] = ()
-    """The k of pass@k: 1 8 64, or 1,2,4,...,256; none given: 1, 2, 4, ... up to n."""
-    temperature: float = 1.0
-    """Sampling temperature."""
-    top_p: float = 1.0
-    """Draw from the likeliest tokens that hold this share of the mass; 1: from all."""
-    max_new_tokens: int | None = None
-    """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
-    prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
-    seed: int = 0
-    """Of the choice of problems and of the sampling."""
-    threads: int = 0
-    """CPU threads; 0: PyTorch's choice."""
-    log: str | None = None
-    """JSONL of every completion and verdict; goes on from what is there. None: beside the adapter."""
-    out: str | None = None
-    """Write the estimates and the counts of right answers to this JSON file."""
-    preset: Literal["none", "paper"] = "none"
-    """paper: sampled and scored as in the paper's section 4.1; other flags still override it."""
-
-
-# Section 4.1; the length there is 8,196 tokens, in Appendix C 16K: we take the power of two.
-PAPER = {"data": "aime24", "n": 2048, "k": ("1,2,4,...,1024",), "temperature": 0.6, "top_p": 0.95}
-PAPER |= {"max_new_tokens": 8192, "prompt_template": "qwen-boxed", "preset": "paper"}
-
-
-def read_ks(given: tuple[str, ...]) -> list[int]:
-    """The numbers in "--k 1 8 64" or "--k 1,2,4,...,256"; three dots double up to what follows.
-
-    >>> read_ks(("1", "8")), read_ks(("1,2,4,...,32",)), read_ks(())
-    ([1, 8], [1, 2, 4, 8, 16, 32], [])
-    """
-    words, ks = [w for text in given for w in text.split(",") if w], []
-    for i, word in enumerate(words):
-        if word in ("...", "…") and ks and i + 1 < len(words) and words[i + 1].isdigit():
-            while 2 * ks[-1] < int(words[i + 1]):
-                ks.append(2 * ks[-1])
-        elif word.isdigit() and int(word):
-            ks.append(int(word))
-        else:
-            raise ValueError(
-                f"--k {' '.join(given)}: {word!r} is no number; write 1 8 64 or 1,2,4,...,64"
-            )
-    return ks
-
-
 def evaluate(asked: Evaluation) -> Comparison:
     """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
@@ -439,16 +373,6 @@ def work(asked: Evaluation) -> int:
     finally:
         print(comparison.table())
     return 0
-
-
-def parse(arguments: list[str] | None = None) -> Evaluation:
-    """What a command line asks for, on top of the preset that it names."""
-    default = {"adapter": tyro.MISSING}
-    if asked_preset(arguments)[0] == "paper":
-        default |= PAPER
-    return tyro.cli(
-        Evaluation, args=arguments, description=Evaluation.__doc__, default=Evaluation(**default)
-    )
 
 
 if __name__ == "__main__":

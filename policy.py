@@ -1,4 +1,4 @@
-"""One set of weights, two policies: which weights are read; log pi, KL and H of each token, in chunks.
+"""One set of weights, two policies: which weights each pass uses, and log pi, KL and H of each token.
 
 * One set of weights is both policies: pi_theta with the LoRA adapter on, pi_ref with it off. The
   reference costs no memory. Once it has been refreshed (Algorithm 1: pi_ref <- pi_theta), pi_ref is a
@@ -7,7 +7,7 @@
   the backward pass.
 * Scoring never makes the logits of a batch. The hidden states of the completion go through the head
   a chunk of tokens at a time, and the backward pass computes each chunk again: of B*T*V numbers only
-  one chunk exists at once. With Qwen2.5's 151,936 tokens nothing else fits.
+  one chunk exists at once. With a vocabulary of 151,936 nothing else fits.
 
 LoRA, 4-bit weights (`machine/loading.py`) and chunks are ours; the paper trains full weights on 8 GPUs.
 """
@@ -50,7 +50,7 @@ class Policy:
 
     @property
     def end_ids(self) -> list[int]:
-        """The tokens that end a completion: the model's own, or the tokenizer's; and the end of a turn.
+        """The tokens that end a completion: the model's or the tokenizer's, and <|im_end|> if it exists.
 
         Qwen2.5's base models name <|endoftext|> only, but asked by the template qwen-boxed they end
         their turn with <|im_end|>, and what follows would be a dialogue with themselves.
@@ -157,9 +157,7 @@ def refresh_reference(policy: Policy) -> None:
     """pi_ref <- pi_theta [paper, Algorithm 1]: a frozen copy of the adapter, not of the model."""
     if REFERENCE not in policy.model.peft_config:
         policy.model.add_adapter(REFERENCE, policy.model.peft_config[TRAINED])
-        policy.model.set_adapter(
-            TRAINED
-        )  # adding one froze nothing and switched nothing: make sure
+        policy.model.set_adapter(TRAINED)  # the one that is trained stays active
     with torch.no_grad():
         for mine, copy in zip(
             adapter_weights(policy, TRAINED), adapter_weights(policy, REFERENCE), strict=True
@@ -256,8 +254,8 @@ def score(
     """The TokenTerms of every sampled token, with gradients into the adapter.
 
     prompt_ids, prompt_mask (b, L); tokens, mask (b, T); phi (b,) -> fields of (b, T), 0 on padding.
-    `chunk_tokens` tokens go through the head at a time; the result does not depend on it.
-    terms: what is made of each token's rows of logits; `objective.token_terms`, or what a trace asks for.
+    `chunk_tokens` tokens go through the head at a time; the result does not depend on it. terms: the
+    function applied to each chunk of logits: `objective.token_terms`, or what a trace asks for.
     """
     batch = (prompt_ids, prompt_mask, tokens, mask)
     ref_state = None
@@ -296,8 +294,8 @@ def terms_in_chunks(
 ) -> TokenTerms:
     """The TokenTerms of N tokens; of the logits, `chunk_tokens` rows exist at a time.
 
-    policy_at, reference_at: the head of pi_theta and of pi_ref, each with its states (N, hidden), which
-    have no gradient in the reference's; token, phi (N,) -> fields of (N,).
+    policy_at, reference_at: the head of pi_theta and of pi_ref, each with its states (N, hidden); the
+    reference's carry no gradient; token, phi (N,) -> fields of (N,).
     """
     head, state = policy_at
     ref_head, ref_state = (None, None) if reference_at is None else reference_at

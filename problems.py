@@ -115,7 +115,8 @@ def training_problems(
 def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
     """What a run trains on, and what pass@k is measured on: held out from it.
 
-    A file that is both --data and --eval-data is split by a hash of each problem, and it is said how.
+    A file that is both --data and --eval-data is split by a hash of each problem, and the split is
+    printed.
     """
     one_file = not is_known_set(settings.data) and settings.eval_data == settings.data
     split = one_file and settings.eval_problems > 0

@@ -26,6 +26,7 @@ import torch
 from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from machine.loading import find_model
+from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
 from problems import Problem, both_sides, problems_that_fit, render_prompt
@@ -46,9 +47,10 @@ from watch.run_folder import (
     save_adapter,
 )
 from watch.run_state import Owner
+from watch.target import TooFlat, asked_of, in_words
 from watch.tracer import Trace
 
-GIVE_UP_AFTER = 3  # steps in a row without a finite gradient
+GIVE_UP_AFTER = 3  # steps in a row whose loss or gradient is not finite
 SAVE_SECONDS = 20  # a state is saved when the last one is older than this
 
 
@@ -80,9 +82,12 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     problems = run.problems_of(step)
     rate = run.set_learning_rate(step)
     rolled = rollout(run.policy, problems, settings, step, run.pieces)
+    asked = asked_of(run.policy, rolled, settings)
+    if step == 0 and asked:
+        print(in_words(asked, settings))
     recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
     learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
-    metrics = {"step": step, "lr": rate, **learned.metrics}
+    metrics = {"step": step, "lr": rate, **learned.metrics, **(asked._asdict() if asked else {})}
     if recorder:
         run.trace.add_step(recorder.records, metrics)
     if settings.refresh_reference and (step + 1) % settings.refresh_reference == 0:
@@ -125,7 +130,7 @@ class Run:
         self.trace = Trace(Path(settings.trace)) if settings.trace else None
 
     def check_lengths(self, prompts: list[str]) -> None:
-        """Leave out training problems with long prompts, as `problems_that_fit` says and raises."""
+        """Leave out training problems with long prompts: see `problems_that_fit`."""
         settings, encode = self.settings, self.policy.tokenizer.encode
         held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
         self.problems = problems_that_fit(
@@ -173,7 +178,7 @@ class Run:
         return found
 
     def begin(self, *, own_name: bool) -> None:
-        """Make the folder, with config.json and the state before step 0. own_name: nobody named it."""
+        """Make the folder, config.json and the state before step 0. own_name: --out did not name it."""
         if self.trace:
             self.trace.begin()
         self.out = self.owner.begin(self.settings, self.inputs(), own_name=own_name)
@@ -260,7 +265,7 @@ def report(run: Run) -> None:
 def start(given: Settings) -> Run | None:
     """A new run in a new folder, or the one that --resume names; says on screen which.
 
-    On a GPU the memory is planned first. None: --dry-run, and that was all.
+    On a GPU the memory is planned first. Returns None after --dry-run.
     """
     if given.resume:
         settings = resumed(given)
@@ -281,7 +286,7 @@ def start(given: Settings) -> Run | None:
         return None
     print(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
-        f"{settings.beta:g}, phi {settings.phi} from {settings.phi_min:.3g}; seed {settings.seed}"
+        f"{settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
     )
     run = Run(settings)
     try:
@@ -298,6 +303,16 @@ def start(given: Settings) -> Run | None:
         f"{settings.group_size} completions; run folder: {run.out}"
     )
     return run
+
+
+def phi_in_words(settings: Settings) -> str:
+    """How the reference is flattened, for the first lines on the screen."""
+    if not ARMS[settings.arm].reweighted:
+        return ""
+    said = f", phi {settings.phi} from {settings.phi_min:.3g}"
+    if settings.plausible:
+        said += f" among plausible tokens ({settings.plausible:g})"
+    return said + (f" at forks ({settings.fork_entropy:g} nats)" if settings.fork_entropy else "")
 
 
 def main(given: Settings) -> int:
@@ -326,7 +341,7 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except OtherLog as error:
+    except (OtherLog, TooFlat) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError):

@@ -1,6 +1,7 @@
 """Sampling: a group of completions for each prompt, and the log-probs they were sampled with.
 
-This is y ~ pi_old of the algorithm. Four economies make it quick, and none changes a single token:
+This is y ~ pi_old of the algorithm. Four economies make it quick, and none changes which tokens are
+drawn:
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
@@ -169,7 +170,7 @@ def sample_to_their_ends(
 
 
 class GrowingDecoder:
-    """The model one token further, on a cache that grows by it: the plain way, and the reference."""
+    """Runs the model one token at a time, on a cache that grows: the plain way."""
 
     def __init__(
         self,

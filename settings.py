@@ -70,11 +70,15 @@ class Details:
     """details of the objective and the update"""
 
     kl_form: Literal["auto", "exact", "sampled"] = "auto"
-    """KL over the whole vocabulary or at the sampled token. auto: exact; for grpo sampled."""
+    """KL over the whole vocabulary or at the sampled token. auto: exact; sampled for both grpo arms."""
     tau_max: float = 2.2
     """phi inverse is 1 / (tau_max - r)."""
     phi_from: Literal["completion", "group"] = "completion"
     """phi follows each completion's reward, or its group's mean reward."""
+    plausible: float | None = None
+    """Flatten only tokens this likely beside the likeliest. None: 0, on other bases 0.01 (exact KL)."""
+    fork_entropy: float = 0.0
+    """Flatten fully only where the reference's entropy is this many nats; 0: everywhere alike."""
     refresh_reference: int = 0
     """The policy becomes the reference every so many steps (Algorithm 1's M); 0: never."""
     clip_eps: float = 0.2
@@ -130,7 +134,7 @@ class Machine:
     fixed_decode: bool | None = None
     """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
-    """State in 32 or 8 bits, paged: moved out of a full GPU. auto: adamw, on a GPU adamw8bit."""
+    """Its state in 32 or 8 bits; paged: may move to CPU memory. auto: adamw, on a GPU adamw8bit."""
     threads: int = 0
     """CPU threads; another number changes last digits. 0: PyTorch's choice."""
     dry_run: bool = False
@@ -202,6 +206,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "alpha": arm.alpha,
         "beta": arm.beta,
         "phi_min": arm.phi_min if settings.phi == "linear" else phi_at_zero(settings),
+        "plausible": 0.0 if bundled or not arm.reweighted or form == "sampled" else 0.01,
         "max_new_tokens": 72 if bundled else 1024,
         "lr": 1e-3 if bundled else 2e-5,
         "fixed_decode": large,
@@ -265,6 +270,7 @@ def check(settings: Settings) -> None:
     at_least |= {"eval_problems": 0, "eval_samples": 1, "threads": 0, "show_every": 0}
     at_least |= {"max_prompt_tokens": 0, "sample_rows": 0, "lr_decay_steps": 0}
     at_least |= {"refresh_reference": 0, "tau_max": 2}  # below 2, phi(1) would be above 1
+    at_least |= {"plausible": 0, "fork_entropy": 0}
     for name, least in at_least.items():
         if not getattr(settings, name) >= least:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be at least {least}")
@@ -282,6 +288,14 @@ def check(settings: Settings) -> None:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
     if not 0 <= settings.phi_min <= 1:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
+    if not settings.plausible < 1:
+        raise ValueError(f"--plausible {settings.plausible} must be below 1")
+    for name in ("plausible", "fork_entropy"):
+        if getattr(settings, name) and not ARMS[settings.arm].reweighted:
+            raise ValueError(
+                f"{flag(name)} {getattr(settings, name)} has a meaning for --arm rapo only, not for "
+                f"{settings.arm}"
+            )
     if settings.phi_min != 1 and not ARMS[settings.arm].reweighted:
         given = (
             f"--phi {settings.phi}" if settings.phi != "linear" else f"--phi-min {settings.phi_min}"

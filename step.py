@@ -1,9 +1,9 @@
 """One training step in two verbs, with one record between them.
 
     rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and the verifier's rewards
-    learn(policy, rollout)     ->  Learned      one step up the objective J of `objective.py`
+    learn(policy, ..., rollout) -> Learned      one step up the objective J of `objective.py`
 
-Everything here is plumbing between the rooms that do the work: `sampler`, `verifier`, `policy` and
+Everything here is plumbing between the modules that do the work: `sampler`, `verifier`, `policy` and
 `objective`. The README explains each metric.
 """
 
@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -51,7 +52,7 @@ class Rollout:
     texts: list[str]  # B
     verdicts: list[Verdict]  # B
     reward: Tensor  # (P, G) float32
-    pieces: Pieces  # into what the step is cut, as memory allowed so far
+    pieces: Pieces  # the sizes that the step is cut into, as memory allowed so far
     seconds: dict[str, float]  # {"sample": ..., "verify": ...}
 
 
@@ -141,9 +142,9 @@ def sample_groups(
 
 
 class Learned(NamedTuple):
-    """What a step's gradient updates were."""
+    """The result of one step's gradient updates."""
 
-    metrics: dict  # the step's line of metrics.jsonl but its number and its rate
+    metrics: dict  # for the step's line of metrics.jsonl
     pieces: Pieces  # into what the step was cut: halved where memory ran out
 
 
@@ -205,7 +206,7 @@ def learn(
 def backward(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> dict:
     """Accumulate the gradient of the step's loss -J, micro-batch by micro-batch; sums over the step.
 
-    Every sum is weighted by the whole step's numbers: the cut changes nothing but the memory.
+    Every sum is weighted by the whole step's numbers, so the cut changes memory and last digits only.
     """
     scale = loss_scale(policy, rolled.completions.mask)
     sums: Counter = Counter()
@@ -294,7 +295,10 @@ def score_rows(
     chunk_tokens: int,
     terms: Callable[..., NamedTuple] = token_terms,
 ) -> NamedTuple:
-    """`policy.score` of some completions of a step: rows (b,), phi (B,) -> fields of (b, T)."""
+    """`policy.score` of some completions of a step: rows (b,), phi (B,) -> fields of (b, T).
+
+    terms: what is made of a token's rows of logits, with --plausible and --fork-entropy.
+    """
     tokens, mask, _ = rows_of(rolled, rows)  # (b, T)
     prompt = rows // settings.group_size  # (b,) the prompt of each row
     return score(
@@ -308,7 +312,7 @@ def score_rows(
         form=settings.kl_form,
         temperature=settings.temperature,
         chunk_tokens=chunk_tokens,
-        terms=terms,
+        terms=partial(terms, plausible=settings.plausible, fork_entropy=settings.fork_entropy),
     )
 
 

@@ -1,6 +1,6 @@
 r"""The reward: completion -> final answer -> is it equivalent to the gold answer? -> Verdict.
 
-The r of algorithm.md: 1.0 if the answer is worth the same as the gold one, else 0.0. A false
+The reward r of the objective: 1.0 if the answer is worth the same as the gold one, else 0.0. A false
 negative teaches the model that it was wrong, a false positive teaches it to cheat, and a hang
 stops the run, so the question climbs a ladder, cheapest and surest rung first:
 
@@ -35,17 +35,17 @@ from typing import NamedTuple
 
 from answers.forms import COLLECTIONS, imaginary
 from answers.parser import read
-from answers.scalars import Comparison
+from answers.scalars import Ladder
+from answers.span import final_span
 from answers.structure import as_word, same
 from answers.tree import TooLarge, Unreadable
 
 REASONS = ("correct", "wrong", "no_answer", "unparseable", "too_large", "timeout", "bad_gold")
 MAX_TEXT = 20_000  # characters of an answer or a gold answer; past it nothing is looked at
-NEAR_END = 600  # characters in which an unboxed "answer is" counts
 
 
 class Verdict(NamedTuple):
-    """What the verifier says of a completion, and why."""
+    """The reward of a completion, and the reason for it."""
 
     reward: float  # 1.0 or 0.0
     reason: str  # one of REASONS
@@ -53,22 +53,11 @@ class Verdict(NamedTuple):
     method: str | None  # the rung that decided
 
 
-# Extraction: from a completion to the text of its final answer.
-
-_MARKED = re.compile(
-    r"(?:answers?|solutions?)\s*(?:is|are|equals|:|=|\*\*:?|:\*\*)+\s*(?:therefore|thus|simply)?[\s:*]*(?=\S)",
-    re.IGNORECASE,
-)
-_STOP = re.compile(r"<\|[a-z_]{1,20}\|>|</?[a-z]{1,10}>|\n")
-_SENTENCE = re.compile(r"[.!?;](?:\s+[A-Za-z]|\s*$)|[,\s]\s*(?:because|since|so|which|as|where)\s")
+# What the world calls.
 
 
 def extract_answer(completion: str) -> str | None:
-    r"""The final answer that a completion gives, or None.
-
-    The last box counts. If it is empty or not closed there is no answer, and nothing earlier
-    takes its place. Without a box: the last "#### x", else the last "answer is x" near the end.
-    A last number that nothing announces is not an answer.
+    r"""The final answer that a completion gives, or None; `answers.span` states the rule.
 
     >>> extract_answer(r"so \boxed{\frac{1}{2}}, no: \boxed{\{1, 2\}}")
     '\\{1, 2\\}'
@@ -76,47 +65,7 @@ def extract_answer(completion: str) -> str | None:
     ('8', '8')
     >>> extract_answer("5 + 3 = 8")
     """
-    if not isinstance(completion, str):
-        return None
-    start = max(completion.rfind("\\boxed"), completion.rfind("\\fbox"))
-    if start >= 0:
-        return _boxed(completion, start)
-    start = completion.rfind("####")
-    if start >= 0:
-        rest = completion[start + 4 : start + 4000].lstrip(" ")
-        return _STOP.split(rest, maxsplit=1)[0].strip() or None
-    tail = completion[-NEAR_END:]
-    marks = list(_MARKED.finditer(tail))
-    return _sentence_answer(tail[marks[-1].end() :]) if marks else None
-
-
-def _boxed(text, start):
-    r"""The content of the box at `start`, braces counted, \{ and \} passed over."""
-    at = re.compile(r"\\[a-z]+\s*").match(text, start).end()
-    if text[at : at + 1] != "{":
-        lone = re.compile(r"[^\s${}]+").match(text, at)
-        return lone[0] if lone else None
-    depth = 0
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, at):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0 and match[0] == "}":
-            return text[at + 1 : match.start()].strip() or None
-    return None
-
-
-def _sentence_answer(rest):
-    """The answer at the head of a sentence: the formula it begins with, else all up to its end."""
-    for opening, closing in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
-        if rest.startswith(opening):
-            end = rest.find(closing, len(opening))
-            tail = rest[end + len(closing) :] if end > 0 else ""
-            if end > 0 and not re.match(r"\s*(?:,|and|or|[$\\])", tail):
-                return rest[len(opening) : end].strip() or None
-    line = _STOP.split(rest, maxsplit=1)[0]
-    stop = _SENTENCE.search(line)
-    if stop and stop[0][0] == "?":
-        return None
-    return (line[: stop.start()] if stop and stop.start() else line).strip(" *_`.") or None
+    return final_span(completion) if isinstance(completion, str) else None
 
 
 # The ladder.
@@ -125,8 +74,17 @@ _SPACES = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])|(?<![\\0-9])\\[,;:! ]|\$"
     r"|(?<!\\)\\[,;:! ](?![0-9])|(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])"
 )
-# (C), C. or C: at the head of an answer; a number that Fraction reads as it stands.
-_LABEL = re.compile(r"(?:\\text\w*\s*\{\s*)?\(?([A-Z])(?:\)|\.(?!\d)|:)\s*(?:\}|\\ |\\,|\s|$)")
+# (C), C. or C: at the head of an answer; another choice after it; a number as Fraction reads it.
+_LABEL = re.compile(
+    r"(?:\\text\w*\s*\{\s*)?\(?([A-J])(?:\)|\.(?!\d)|:)\s*(?:\}|\\ |\\,|~|\s|(?=[\\$\d-])|$)"
+)
+_SMALL_LABEL = re.compile(r"\(?[a-j][).:]\s*(?=[-+]?[\d$])")  # c. 3
+_CHOICE = re.compile(
+    r"(?<![\w\\^_+*/=-])(?!A\s+(?!or\b|and\b)[a-z]{2})[A-H](?![\w^_+*/=-]|\s*[+*/=^-])"
+)
+_MORE = re.compile(r"(?:or|and)\b|[,/&]|\(?[A-H](?:[).:]|\s*$)")  # of the gold "(B) or (C)"
+_GROUPED = re.compile(r"\$?\d{3}(?:,\d{3})+\$?")  # 100,200: a number, or a list of such
+_SQUARED_UNIT = re.compile(r"\d\s*m\s*(?:\^\s*\{?[23]\}?|[²³])\$?$")  # 5 m^2 where the gold is 5
 _PLAIN = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15}|/0*[1-9]\d{0,14})?")
 
 
@@ -137,6 +95,7 @@ def _squash(text):
     return text[:-1] if text.endswith(".") and not text.endswith("..") else text
 
 
+@lru_cache(maxsize=4096)
 def _labelled(text):
     """(letter, content) of "(D) 56": content "" for a mere letter, both "" without a label."""
     label = _LABEL.match(text.strip())
@@ -146,49 +105,65 @@ def _labelled(text):
     return label[1], "" if re.fullmatch("[A-Z]?", content) else content
 
 
-def _climb(answer, gold, comparison):
-    """(is the answer right?, reason) with the rungs recorded in `comparison`."""
+def _without_label(text):
+    """The content of an answer that begins with a label and names no other choice; else ""."""
+    content = _labelled(text)[1]
+    if not content and (small := _SMALL_LABEL.match(text.strip())):
+        content = text.strip()[small.end() :]
+    return "" if content and _CHOICE.search(content) else content
+
+
+def _climb(gold, answer, ladder):
+    """(is the answer right?, reason); the rungs used are recorded in `ladder`."""
     one, two = _squash(gold), _squash(answer)
     if one == two and one:
-        return comparison.by("string", True, f"both read {one[:60]}"), "correct"
+        return ladder.by("string", True, f"both read {one[:60]}"), "correct"
     if _PLAIN.fullmatch(one) and _PLAIN.fullmatch(two):
-        right = comparison.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
+        right = ladder.by("rational", Fraction(one) == Fraction(two), "two plain numbers")
         return right, "correct" if right else "wrong"
     letter, content = _labelled(gold)
-    if content:  # of the gold "(D) 56" either part will do
-        found = _climb(answer, f"({letter})", comparison)
-        return found if found[0] else _climb(answer, content, comparison)
+    if content and not _MORE.match(content):  # of the gold "(D) 56" either part will do
+        if _labelled(answer)[0] not in ("", letter):
+            return ladder.by("string", False, "another choice"), "wrong"
+        found = _climb(f"({letter})", answer, ladder)
+        return found if found[0] else _climb(content, answer, ladder)
     try:
         tree = read(gold)
     except (Unreadable, TooLarge):
         return False, "bad_gold"
     letter, _ = _labelled(answer)
     if letter and as_word(tree) == letter.lower():
-        return comparison.by("string", True, f"choice {letter}"), "correct"
+        right = not _CHOICE.search(_LABEL.sub("", answer.strip(), count=1))
+        return ladder.by("string", right, f"choice {letter}"), "correct" if right else "wrong"
+    if content := _without_label(answer):  # of the answer "(A) 7" for the gold 7
+        answer = content
     try:
-        right = any(same(comparison, g, a) for g, a in _readings(tree, gold, answer))
+        right = any(same(ladder, g, a) for g, a in _readings(tree, gold, answer))
     except Unreadable:
         return False, "unparseable"
     except (TooLarge, RecursionError, OverflowError, MemoryError):
         return False, "too_large"
-    except TimeoutError:
-        return False, "timeout"
     except ArithmeticError:
-        return comparison.by("rational", False, "a value that does not exist"), "wrong"
-    return right, "correct" if right else "timeout" if comparison.late else "wrong"
+        return ladder.by("rational", False, "a value that does not exist"), "wrong"
+    return right, "correct" if right else "timeout" if ladder.late else "wrong"
 
 
 def _readings(gold, gold_text, answer_text):
-    """The pairs of trees to compare: the plain one, then what the other side suggests."""
+    """The pairs of trees to compare: as each text reads, then as the other text suggests."""
     answer = read(answer_text)
     yield gold, answer
     if (found := imaginary(gold, answer)) is not None:
         yield found
     habits = []  # other readings that `read` knows, each with its sign in the texts
-    if (gold[0] == "unit") != (answer[0] == "unit"):
+    squared = gold[0] == "num" and _SQUARED_UNIT.search(answer_text)
+    if (gold[0] == "unit") != (answer[0] == "unit") or squared:
         habits.append("letters")
-    one_is_list = (gold[0] in COLLECTIONS) != (answer[0] in COLLECTIONS)
-    if one_is_list and "," in gold_text and "," in answer_text:
+    lists = gold[0] in COLLECTIONS, answer[0] in COLLECTIONS
+    if (
+        "," in gold_text
+        and "," in answer_text
+        and (lists == (True, False) or (lists == (False, True) and _GROUPED.fullmatch(gold_text)))
+    ):
         habits.append("commas")
     if "e" in gold_text and "e" in answer_text and (gold[0] == "num" or answer[0] == "num"):
         habits.append("formula")
@@ -197,13 +172,13 @@ def _readings(gold, gold_text, answer_text):
             yield read(gold_text, habit), read(answer_text, habit)
 
 
-def _grade(answer, gold, comparison):
-    """What `_climb` says, whatever happens on the way."""
+def _grade(gold, answer, ladder):
+    """What `_climb` says; never raises."""
     try:
         if max(len(answer), len(gold)) > MAX_TEXT:
             return False, "too_large"
-        return _climb(answer, gold, comparison)
-    except Exception:  # a reward must never stop a run; the tests look for what would land here
+        return _climb(gold, answer, ladder)
+    except Exception:  # a reward must never stop a run; the fuzz test calls `_climb` itself
         return False, "unparseable"
 
 
@@ -218,7 +193,7 @@ def equivalent(answer: str, gold: str) -> bool:
     >>> equivalent("2, 1", r"\{1, 2\}"), equivalent("(2, 1)", "(1, 2)")
     (True, False)
     """
-    return isinstance(answer, str) and _grade(answer, str(gold), Comparison())[0]
+    return isinstance(answer, str) and _grade(str(gold), answer, Ladder())[0]
 
 
 def verify(completion: str, gold: str) -> Verdict:
@@ -226,16 +201,16 @@ def verify(completion: str, gold: str) -> Verdict:
     answer = extract_answer(completion)
     if answer is None:
         return Verdict(0.0, "no_answer", None, None)
-    comparison = Comparison()
-    right, reason = _grade(answer, str(gold), comparison)
-    method = comparison.method if comparison.steps else None
+    ladder = Ladder()
+    right, reason = _grade(str(gold), answer, ladder)
+    method = ladder.method if ladder.notes else None
     return Verdict(float(right), reason, answer, method)
 
 
 def check_gold(gold: str) -> None:
-    """Raise ValueError, naming the gold answer, if no answer could ever be compared with it.
+    """Raise ValueError, naming the gold answer, if it cannot be read.
 
-    For whoever loads a data set: a gold that cannot be read would be a reward of 0 for good.
+    Call it on each gold of a data set: one that cannot be read rewards no answer, ever.
     """
     try:
         read(_labelled(str(gold))[1] or str(gold))
@@ -248,8 +223,8 @@ def check_gold(gold: str) -> None:
 
 def explain(answer: str, gold: str) -> list[str]:
     """The verdict of one answer, rung by rung, as lines of text."""
-    comparison = Comparison(seconds=10)
-    right, reason = _grade(answer, gold, comparison)
+    ladder = Ladder()
+    right, reason = _grade(gold, answer, ladder)
     lines = [f"answer  {answer}", f"gold    {gold}"]
     for name, text in (("answer", answer), ("gold", _labelled(gold)[1] or gold)):
         try:
@@ -258,9 +233,9 @@ def explain(answer: str, gold: str) -> list[str]:
             lines.append(f"{name} cannot be read: {error}")
     lines += [
         f"  {rung:<10} {'same' if said else 'different':<10} {note}"
-        for rung, said, note in comparison.steps
+        for rung, said, note in ladder.notes
     ]
-    rung = comparison.method if comparison.steps else "none"
+    rung = ladder.method if ladder.notes else "none"
     return [*lines, f"{'correct' if right else 'not correct'}: {reason}, rung that decided: {rung}"]
 
 

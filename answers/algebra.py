@@ -1,15 +1,16 @@
 """Exact arithmetic: are two scalar trees the same value, with no tolerance at all?
 
 The rung "rational" of the ladder in `verifier.py`. A value is a quotient of two polynomials with
-rational coefficients. Their letters are the variables, pi, e, i, the primes to fractional powers
-(the square root of 12 is 2 * 3^(1/2)) and, closed to us, functions such as sin x or 2^x. Two such
-quotients a/b and c/d are equal if a d - b c cancels to nothing.
+rational coefficients. Its letters are the variables, pi, e, i, primes to fractional powers (the
+square root of 12 is 2 * 3^(1/2)), and functions such as sin x or 2^x, which it does not look into.
+Two quotients a/b and c/d are equal if a d - b c is zero.
 
 A polynomial is {monomial: coefficient}, a monomial a frozenset of (letter, exponent), a letter a
 tuple such as ("var", "x"), ("prime", 3), ("pi",) or ("fn", "sin", its arguments).
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product as pairs
@@ -35,11 +36,14 @@ ONE: Polynomial = {frozenset(): Fraction(1)}
 _INDEPENDENT = {"var", "prime", "i", "pi"}  # kinds of letters with no relation that we leave unused
 
 
-def equal_exactly(gold: Tree, answer: Tree) -> bool | None:
+def equal_exactly(
+    gold: Tree, answer: Tree, spend: Callable[[int], None] = lambda work: None
+) -> bool | None:
     """True or False if exact arithmetic decides whether two scalars are equal, else None.
 
     It cannot say no where letters may be related in ways that it does not know, as sin x and
-    cos x are. Raises what `normal_form` raises.
+    cos x are. `spend` is told how many terms will be multiplied, and may raise TooLarge: a count that
+    is the same whether or not the forms are cached. Raises what `normal_form` raises.
 
     >>> x, two = ("var", "x"), num(2)
     >>> equal_exactly(("mul", two, x), ("add", x, x)), equal_exactly(("pow", x, two), x)
@@ -47,6 +51,7 @@ def equal_exactly(gold: Tree, answer: Tree) -> bool | None:
     >>> equal_exactly(("fn", "sin", x), ("fn", "cos", x))
     """
     (top1, bottom1), (top2, bottom2) = normal_form(gold), normal_form(answer)
+    spend(len(top1) * len(bottom2) + len(top2) * len(bottom1))
     rest = add(multiply(top1, bottom2), multiply(top2, bottom1), -1)
     if not rest:
         return True

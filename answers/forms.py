@@ -1,15 +1,18 @@
 """Forms of an answer that say the same: `x = 5` is 5, "no solution" the empty set, 1 +- 2 two values.
 
 Below the rung "structure" of `verifier.py`: these functions turn a tree into the plain one that
-`answers.structure` and `answers.sets` compare. They add two kinds to those of `answers.tree`, which
-the parser never makes: ("either", a, b, ...) and ("chain", a, b, ...) for what x = a ~ b and
-x = a = b leave, and ("assign", names, a, b, ...) for x = a, y = b.
+`answers.structure` and `answers.sets` compare. They use three kinds that the parser never makes:
+("either", a, b, ...) for x = a ~ b, ("chain", a, b, ...) for x = a = b, and
+("assign", names, a, b, ...) for x = a, y = b.
 """
 
+import re
+from fractions import Fraction
 from itertools import product as choices_of
 
-from answers.tree import TooLarge, Tree, is_tree, negate, nodes, num, variables
-from answers.words import MULTIPLIERS, NUMERALS
+from answers.scalars import value_at
+from answers.tree import TooLarge, Tree, is_tree, negate, nodes, num, product, variables
+from answers.words import MULTIPLIERS, NUMERALS, ORDINALS, TENS
 
 COLLECTIONS = ("list", "set", "seq", "assign")
 
@@ -17,8 +20,12 @@ _SAID = dict.fromkeys(("all real numbers", "all reals", "real numbers", "all rea
 _SAID |= dict.fromkeys(("no solution", "no solutions", "none", "empty set"), ("set",))
 _SAID |= dict.fromkeys(("no real solution", "no real solutions"), ("set",))
 _SAID |= {"infinity": ("const", "oo"), "negative infinity": ("mul", num(-1), ("const", "oo"))}
-_SAID |= {name: num(k) for k, name in enumerate(NUMERALS)}
-_SAID |= {f"{n} {m}": num(k * v) for k, n in enumerate(NUMERALS) for m, v in MULTIPLIERS.items()}
+_TRIGONOMETRIC = ("sin", "cos", "tan", "cot", "sec", "csc")
+_SMALL = {name: k for k, name in enumerate(NUMERALS)}
+_SMALL |= {name: 10 * k for k, name in enumerate(TENS, 2)}
+_PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4} | {
+    name + s: k for k, name in enumerate(ORDINALS, 3) for s in ("", "s")
+}
 
 
 def is_name(tree: Tree) -> bool:
@@ -26,11 +33,17 @@ def is_name(tree: Tree) -> bool:
     if _derivative(tree):
         return True
     if tree[0] == "mul":
+        if tree[-1][0] == "pow" and tree[-1][2] == num(-1) and len(tree) == 3:  # NO/BO
+            return all(n[0] in ("mul", "text") and is_name(n) for n in (tree[1], tree[2][1]))
         head = tree[1] in (("var", "angle"), ("var", "triangle"), ("var", "m"))
         return all(
             n[0] == "var" and (n[1].isupper() or n[1] in ("angle", "triangle"))
             for n in (tree[2:] if head else tree[1:])
         )
+    if tree[0] == "fn" and tree[1] in _TRIGONOMETRIC:  # \sin A = 3/5
+        return is_name(tree[2]) or tree[2] == ("deg", tree[2][1])
+    if tree[0] == "ratio":  # A : B = 1, S : S' = 7 : 32
+        return all(map(is_name, tree[1:]))
     if tree[:2] == ("fn", "abs"):  # |AB| = 5 and |z| = 5 are solved, |x| = 5 is not
         names = variables(tree[2])
         return bool(names) and all(n.isupper() or n in ("z", "w") or " " in n for n in names)
@@ -56,9 +69,10 @@ def undressed(tree: Tree) -> Tree:
     ('num', Fraction(5, 1))
     """
     if tree[0] == "text":
-        return _SAID.get(tree[1], tree)
-    if tree[0] == "deg":
-        return ("unit", tree[1], "degree")
+        return _SAID.get(tree[1]) or spoken_number(tree[1]) or tree
+    for kind in ("deg", "percent"):
+        if (bare := _without(tree, kind)) is not None:
+            return ("unit", bare, "degree") if kind == "deg" else ("percent", bare)
     if tree[0] == "unit" and tree[2] == "percent":
         return ("percent", tree[1])
     if tree[0] != "rel":
@@ -70,15 +84,94 @@ def undressed(tree: Tree) -> Tree:
         return tree
     if not is_name(parts[0]) and len(parts) == 2 and is_name(parts[1]):
         parts = parts[::-1]
-    if is_name(parts[0]):
+    stated = signs[0] == "=" or not variables(parts[1])  # x ~ y ~ z says nothing but x
+    if is_name(parts[0]) and stated and not _other_argument(parts):
         parts, signs = parts[1:], signs[1:]
     if len(parts) == 1:
         return undressed(parts[0])
     if "=" not in signs:
-        return ("either", *parts)
+        return _approximated(parts)
     if any(variables(p) for p in parts) or "~" in signs:
         return tree
     return ("chain", *parts)
+
+
+def _without(tree, kind):
+    """-5 degrees, or 180 degrees - 35 degrees, without the mark that all its terms have; or None."""
+    if tree[0] == kind:
+        return tree[1]
+    if tree[0] == "add":
+        parts = [_without(part, kind) for part in tree[1:]]
+        return None if None in parts else ("add", *parts)
+    if tree[0] == "pm":
+        inner = _without(tree[2], kind)
+        return None if inner is None else ("pm", tree[1], inner)
+    if tree[0] == "mul" and sum(part[0] == kind for part in tree[1:]) == 1:
+        rest = [part[1] if part[0] == kind else part for part in tree[1:]]
+        numbers = all(p[0] == "num" for p in tree[1:] if p[0] != kind)
+        return product(rest) if numbers else None
+    return None
+
+
+def _other_argument(parts):
+    """Is it f(y) = 2x, a value that does not speak of the argument named on the left?"""
+    call = (
+        re.fullmatch(r"[A-Za-z]'*\(([A-Za-z]\w*)\)", parts[0][1]) if parts[0][0] == "var" else None
+    )
+    used = variables(("list", *parts[1:]))
+    return bool(call and used and call[1] not in used)
+
+
+def _approximated(parts):
+    """a ~ b ~ c is a; b or c may stand for it only as a rounding of a to three digits or more."""
+    first, *others = parts
+    try:
+        exact = value_at(first, {}, real=True)
+    except (ArithmeticError, ValueError, KeyError):  # no value, no scalar, or with a variable
+        return undressed(first)
+    close = []
+    for part in others:
+        digits, unit = _written(part[1]) if part[0] == "num" else (0, 0)
+        if digits >= 3 and abs(exact - float(part[1])) <= unit * 0.500001:
+            close.append(part)
+    return ("either", first, *close)
+
+
+def _written(value):
+    """(significant digits, the unit of the last) of a decimal as written; 1200 may have two digits."""
+    places = next((k for k in range(40) if 10**k % value.denominator == 0), None)
+    if places is None:
+        return 0, 0.0
+    digits = str(abs(value.numerator) * 10**places // value.denominator)
+    bare = digits if places else digits.rstrip("0")
+    return len(digits), 10.0 ** (len(digits) - len(bare) - places)
+
+
+def spoken_number(text: str) -> Tree | None:
+    """The number that words say, or None.
+
+    >>> spoken_number("twenty five"), spoken_number("two thirds")
+    (('num', Fraction(25, 1)), ('num', Fraction(2, 3)))
+    """
+    total, current, said = 0, 0, text.split()
+    bottom = _PARTS.get(said[-1]) if said else None
+    said = said[:-1] if bottom else said
+    if not said:
+        return num(Fraction(1, bottom)) if bottom == 2 else None
+    for word in said:
+        if word in _SMALL:
+            if current % 100 and not (
+                current % 100 >= 20 and current % 10 == 0 and _SMALL[word] < 10
+            ):
+                return None
+            current += _SMALL[word]
+        elif word == "hundred" and 0 < current < 100:
+            current *= 100
+        elif word in MULTIPLIERS and current:
+            total, current = total + current * MULTIPLIERS[word], 0
+        else:
+            return None
+    return num(Fraction(total + current, bottom or 1))
 
 
 def value_of_sum(tree: Tree) -> Tree | None:
@@ -158,7 +251,7 @@ def collected(tree: Tree) -> Tree:
 
     >>> x, y = (("rel", ("=",), ("var", name), num(k)) for k, name in enumerate("xy"))
     >>> collected(("list", y, x))
-    ('assign', (('var', 'x'), ('var', 'y')), ('num', Fraction(0, 1)), ('num', Fraction(1, 1)))
+    ('assign', (('var', 'y'), ('var', 'x')), ('num', Fraction(1, 1)), ('num', Fraction(0, 1)))
     """
     if tree[0] not in COLLECTIONS:
         spread = branches(tree)
@@ -167,6 +260,5 @@ def collected(tree: Tree) -> Tree:
     if tree[0] == "list" and all(i[0] == "rel" and i[1] == ("=",) for i in items):
         names = [i[2] for i in items]
         if all(is_name(n) for n in names) and len(set(names)) == len(names) > 1:
-            items = sorted(items, key=lambda item: repr(item[2]))
             return ("assign", tuple(i[2] for i in items), *(i[3] for i in items))
     return (*head, *(branch for item in items for branch in branches(undressed(item))))

@@ -14,10 +14,11 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
+from answers.cursor import Cursor
 from answers.spelling import clean, join_thousands
 from answers.tokens import tokens
 from answers.tree import MAX_ITEMS, TooLarge, Tree, Unreadable, invert, negate, num, product
-from answers.values import Values
+from answers.values import exponent, primary, spelled, starts
 from answers.words import MULTIPLIERS, RELATIONS, is_wordy, unit_name, words
 
 _CHOICE = re.compile(r"\([A-J]\)")  # in brackets it is a choice, not a variable
@@ -49,7 +50,7 @@ def read(text: str, habit: str = "") -> Tree:
         if _ARTICLE.fullmatch(text):
             raise Unreadable("words")
         joined = text if habit == "commas" else join_thousands(text)
-        return Grammar(tokens(joined, habit == "letters")).answer()
+        return Parser(tokens(joined, habit == "letters")).answer()
     except Unreadable:
         if is_wordy(text):
             return ("text", words(text))
@@ -58,10 +59,10 @@ def read(text: str, habit: str = "") -> Tree:
         raise TooLarge("an answer nested too deeply") from None
 
 
-class Grammar(Values):
+class Parser(Cursor):
     """Recursive descent, one method for each level of precedence, loosest first.
 
-    Below the tightest level, `power`, stand the single values of `answers.values`.
+    The tightest level, `power`, reads its single values with `answers.values`.
     """
 
     def answer(self) -> Tree:
@@ -103,7 +104,7 @@ class Grammar(Values):
         parts, signs = [self.call_name() or self.member()], []
         while self.peek()[0] == "op" and self.peek()[1] in RELATIONS:
             signs.append(RELATIONS[self.take()])
-            parts.append(self.member())
+            parts.append(self.call_name() or self.member())
         return ("rel", tuple(signs), *parts) if signs else parts[0]
 
     def call_name(self) -> Tree | None:
@@ -115,10 +116,12 @@ class Grammar(Values):
         if kind != "name" or bracket != "(" or gap:
             return None
         close = next((k for k in range(start + 1, start + 8) if self.peek(k)[1] == ")"), 0)
-        if not close or self.peek(close + 1)[:2] != ("op", "="):
+        sign = self.peek(close + 1)
+        if not close or sign[0] != "op" or sign[1] not in ("=", *("<>" if name in "fgh" else "")):
             return None
+        inside = "".join(str(self.peek(k)[1]) for k in range(start + 1, close))
         self.at += close + 1
-        return ("var", name + "'" * (start - 1) + "()")
+        return ("var", name + "'" * (start - 1) + f"({inside})")
 
     def member(self) -> Tree:
         """A value with its unit or its sign of money."""
@@ -165,6 +168,8 @@ class Grammar(Values):
     def ratio(self) -> Tree:
         r"""a : b, and TeX's old {a \over b} and {n \choose k}."""
         parts = [self.sum()]
+        if self.peek()[0] != "op":
+            return parts[0]
         if self.take("choose") is not None:
             return ("fn", "binom", parts[0], self.sum())
         if self.take("over") is not None:
@@ -194,14 +199,20 @@ class Grammar(Values):
             if sign is not None:
                 tree = self.factor()
                 factors.append(tree if sign == "*" else invert(tree))
-            elif self.starts():
+            elif starts(self):
                 if self.peek()[0] == "num" and self.cut[self.at - 1][0] == "num":
-                    raise Unreadable("two numbers side by side")
+                    self.powers_only()
                 factors.append(self.power())
             else:
                 if len(factors) > 1 and any(factor[0] == "text" for factor in factors):
                     raise Unreadable("words")
                 return product(factors)
+
+    def powers_only(self) -> None:
+        """Two numbers side by side multiply if both have exponents, 2^6 3^5; else Unreadable."""
+        gap, both = self.peek()[2], (self.cut[self.at - 2][1], self.peek(1)[1])
+        if not gap or both != ("^", "^"):
+            raise Unreadable("two numbers side by side")
 
     def factor(self) -> Tree:
         """A power with its signs: 2 * -3."""
@@ -213,13 +224,31 @@ class Grammar(Values):
 
     def power(self) -> Tree:
         """A value with its marks and exponents: x^2, x_1^2, 3!."""
-        tree = self.marked(self.primary())
+        tree = self.marked(primary(self))
         while self.take("^") is not None:
-            tree = ("pow", tree, self.exponent())
+            primes = self.primes()
+            tree = ("var", tree[1] + primes) if primes else ("pow", tree, exponent(self))
         return self.marked(tree)
+
+    def primes(self) -> str:
+        r"""The primes of y^{\prime}, as y' has them; "" for another exponent."""
+        braced = self.peek()[1] == "{"
+        count = 0
+        while self.peek(braced + count)[1] == "'":
+            count += 1
+        if (
+            not count
+            or self.cut[self.at - 2][0] not in ("name", "num")
+            or (braced and self.peek(1 + count)[1] != "}")
+        ):
+            return ""
+        self.at += count + 2 * braced
+        return "'" * count
 
     def marked(self, tree: Tree) -> Tree:
         """What stands behind a value: n!, 5%, 30 degrees, x_1, x'."""
+        if self.peek()[0] != "op":
+            return tree
         seen = set()
         while (mark := self.take("!", "%", "deg", "_", "'")) is not None:
             if mark in seen and mark != "'":
@@ -228,7 +257,8 @@ class Grammar(Values):
             if mark == "_":
                 if tree[0] != "var":
                     raise Unreadable("a subscript on what is no name")
-                tree = ("var", f"{tree[1]}_{self.spelled()}")
+                stem = tree[1].rstrip("'")
+                tree = ("var", f"{stem}_{spelled(self)}{tree[1][len(stem) :]}")
             elif mark == "'":
                 tree = ("var", tree[1] + "'") if tree[0] == "var" else tree
             elif mark == "!":

@@ -1,17 +1,16 @@
 """Two single numbers or expressions climb the ladder: exact arithmetic, 50 digits, sympy.
 
-The upper rungs of `verifier.py`, with the record of a comparison under way. The rung "numeric"
-lives here: both sides are computed to 50 digits at fixed points, which is a quick way to see that
-they differ. It does not say that two functions are equal; that is left to sympy.
+The upper rungs of the ladder in `verifier.py`. The rung "numeric" stands here: both sides are
+computed to 50 digits at fixed points. If they differ at one, they are not equal. If they agree at
+all of them, sympy decides.
 """
 
 import threading
-import time
 from fractions import Fraction
 from typing import Any
 
 from answers.algebra import as_fraction, equal_exactly, normal_form
-from answers.judge import judge
+from answers.judge import STEPS, judge
 from answers.tree import (
     MAX_ARGUMENT,
     MAX_FACTORIAL,
@@ -24,48 +23,57 @@ from answers.tree import (
     variables,
 )
 
-SECONDS = 0.8  # of one verdict, all rungs together
+WORK = 60_000  # of one verdict: terms multiplied and nodes computed, a few microseconds each
 RUNGS = ("string", "rational", "structure", "numeric", "sympy")  # cheapest and surest first
 
 
-class Comparison:
-    """A gold answer and an answer under comparison: the time left, and the rungs used so far."""
+class Ladder:
+    """One verdict under way: the work that it may still do, and the rungs that it has used.
 
-    def __init__(self, seconds: float | None = None):
-        self.until = time.monotonic() + (SECONDS if seconds is None else seconds)
+    Work is counted, not timed, so that a verdict is the same on a busy machine.
+    """
+
+    def __init__(self):
+        self.work = WORK
+        self.steps = STEPS  # of sympy's
         self.method = "structure"  # the highest rung that gave a verdict
-        self.steps = []  # (rung, verdict, note), for `verifier.explain`
-        self.late = False  # did sympy run out of time?
+        self.notes = []  # (rung, verdict, note), for `verifier.explain`
+        self.late = False  # did sympy run out of steps?
 
     def by(self, rung: str, verdict: bool, note: str = "") -> bool:
         """Record that a rung gave this verdict; returns the verdict."""
         if RUNGS.index(rung) > RUNGS.index(self.method) or self.method == "structure":
             self.method = rung
-        self.steps.append((rung, verdict, note))
+        self.notes.append((rung, verdict, note))
         return verdict
+
+    def spend(self, work: int) -> None:
+        """Count some work; raises TooLarge if the verdict has none left."""
+        self.work -= work
+        if self.work < 0:
+            raise TooLarge("more work than one verdict may do")
 
     def equal(self, gold: Tree, answer: Tree) -> bool:
         """Are two scalars equal? Exact arithmetic, then numbers, then sympy.
 
-        Raises TimeoutError if the comparison's time is up, Undefined for a value that does not
-        exist, TooLarge, and Unreadable for a tree that is no scalar.
+        Raises Undefined for a value that does not exist, TooLarge, and Unreadable for a tree that
+        is no scalar.
 
         >>> x = ("var", "x")
-        >>> Comparison().equal(("add", x, x), ("mul", x, ("num", Fraction(2))))
+        >>> Ladder().equal(("add", x, x), ("mul", x, ("num", Fraction(2))))
         True
         """
         if gold == answer:
             return self.by("rational", True, "the same tree")
-        if time.monotonic() > self.until:
-            raise TimeoutError
         if infinite(gold) or infinite(answer):
             return self.by("rational", infinite(gold) == infinite(answer), "infinity")
         try:
-            exact = equal_exactly(gold, answer)
+            exact = equal_exactly(gold, answer, self.spend)
         except TooLarge:
             exact = None
         if exact is not None:
             return self.by("rational", exact, "exact arithmetic")
+        self.spend(8 * len(_POINTS) * sum(1 for tree in (gold, answer) for _ in nodes(tree)))
         differ, agree = compare_at_points(gold, answer)
         if differ:
             return self.by("numeric", False, "different numbers at some point")
@@ -74,13 +82,14 @@ class Comparison:
     def judged(self, gold: Tree, answer: Tree, question: str, agree: int) -> bool:
         """sympy's verdict on a question of `Judge.ask`; `agree` points agreed before.
 
-        Two constants that agree to 35 digits are equal if sympy does not decide, two functions
-        are not.
+        Two constants that agree to 480 digits are equal if sympy has no opinion; two functions are
+        not. What sympy does not end in time is never equal.
         """
-        found = judge.ask(question, gold, answer, self.until - time.monotonic())
+        found, steps = judge.ask(question, gold, answer, self.steps)
+        self.steps = max(0, self.steps - steps)
         constants = not (variables(gold) or variables(answer))
-        if found in (None, "undecided") and agree and constants:
-            return self.by("numeric", True, "35 digits agree, sympy does not decide")
+        if found == "undecided" and agree and constants and agree_to_480_digits(gold, answer):
+            return self.by("numeric", True, "480 digits agree, sympy has no opinion")
         self.late |= found is None
         return self.by("sympy", found is True, f"sympy says {found}")
 
@@ -146,6 +155,18 @@ def compare_at_points(gold: Tree, answer: Tree) -> tuple[bool, int]:
     if too_large and not agree:
         raise too_large
     return False, agree
+
+
+def agree_to_480_digits(gold: Tree, answer: Tree) -> bool:
+    """Are two constants the same to 480 digits? A number as written has 300 at most.
+
+    >>> agree_to_480_digits(("const", "pi"), ("const", "pi"))
+    True
+    """
+    mp = _context()
+    with mp.workdps(500):
+        a, b = value_at(gold, {}, False), value_at(answer, {}, False)
+        return abs(a - b) <= mp.mpf(10) ** -480 * max(1, abs(a))
 
 
 def _is_real(tree, point):

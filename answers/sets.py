@@ -1,13 +1,13 @@
 """Sets of real numbers: intervals, inequalities in one unknown, their unions and differences.
 
 A part of the rung "structure" of `verifier.py`: -2 < x <= 5 and (-2, 5] are the same set. A set is
-a sorted list of pieces (start, end), each end a cut between the numbers: (v, 0) is the cut just
-before v and (v, 1) the one just after it, so [a, b) is ((a, 0), (b, 0)) and the point {a} is
-((a, 0), (a, 1)). The cuts hold rounded numbers; the ends themselves are then compared exactly.
+a sorted list of pieces (start, end). Each end is a cut between numbers: (v, 0) is the cut just
+before v and (v, 1) the cut just after it. So [a, b) is ((a, 0), (b, 0)), and the point {a} is
+((a, 0), (a, 1)). The cuts hold rounded numbers; the exact ends are compared after that.
 """
 
 from answers.forms import collected
-from answers.scalars import Comparison, value_at
+from answers.scalars import Ladder, value_at
 from answers.tree import Tree, infinite, negate, variables
 
 Cut = tuple[float, int]
@@ -28,14 +28,14 @@ def is_real_set(tree: Tree) -> bool:
     )
 
 
-def equal_sets(comparison: Comparison, gold: Tree, answer: Tree) -> bool:
+def equal_sets(ladder: Ladder, gold: Tree, answer: Tree) -> bool:
     """Are the two trees the same set of real numbers? Not if one of them is none.
 
-    Raises what `Comparison.equal` raises for the ends.
+    Raises what `Ladder.equal` raises for the ends.
 
     >>> pi, infinity = ("const", "pi"), ("const", "oo")
     >>> inequality = ("rel", (">=",), ("var", "x"), pi)
-    >>> equal_sets(Comparison(), inequality, ("seq", "[)", pi, infinity))
+    >>> equal_sets(Ladder(), inequality, ("seq", "[)", pi, infinity))
     True
     """
     ends = {}, {}
@@ -44,10 +44,10 @@ def equal_sets(comparison: Comparison, gold: Tree, answer: Tree) -> bool:
     except UnknownEnd:
         one = two = None
     if one is None or two is None:
-        return comparison.by("structure", False, "not both are sets of real numbers")
+        return ladder.by("structure", False, "not both are sets of real numbers")
     if one != two:
-        return comparison.by("structure", False, "different sets of real numbers")
-    return all(comparison.equal(ends[0][v], ends[1][v]) for v in ends[0].keys() & ends[1].keys())
+        return ladder.by("structure", False, "different sets of real numbers")
+    return all(ladder.equal(ends[0][v], ends[1][v]) for v in ends[0].keys() & ends[1].keys())
 
 
 def pieces(tree: Tree, ends: dict[float, Tree]) -> Pieces | None:

@@ -1,15 +1,14 @@
 """What is more than one number: lists, tuples, matrices, equations, units, item by item.
 
-The rung "structure" of the ladder in `verifier.py`. It says which parts of the two answers belong
-together; sets of real numbers go to `answers.sets`, and pairs of scalars up the rungs of
-`answers.scalars`.
+The rung "structure" of the ladder in `verifier.py`. It pairs the parts of the two answers. Sets of
+real numbers go to `answers.sets`, pairs of scalars up the rungs of `answers.scalars`.
 """
 
 from fractions import Fraction
 
 from answers.algebra import multiply, normal_form
 from answers.forms import COLLECTIONS, collected, undressed, value_of_sum
-from answers.scalars import Comparison
+from answers.scalars import Ladder
 from answers.sets import UnknownEnd, equal_sets, is_real_set, pieces
 from answers.tree import Tree, invert, negate, num, product, variables
 
@@ -17,49 +16,52 @@ _SAME_WORDS = {"dne": "does not exist", "undefined": "does not exist", "true": "
 _INEQUALITIES = {"<", ">", "<=", ">=", "!="}
 
 
-def same(comparison: Comparison, gold: Tree, answer: Tree) -> bool:
+def same(ladder: Ladder, gold: Tree, answer: Tree) -> bool:
     """Are the two trees worth the same? Dispatches on what they are.
 
-    Raises what `Comparison.equal` raises for the scalars in them.
+    Raises what `Ladder.equal` raises for the scalars in them.
 
     >>> one, two = num(1), num(2)
-    >>> same(Comparison(), ("list", one, two), ("set", two, one))
+    >>> same(Ladder(), ("list", one, two), ("set", two, one))
     True
-    >>> same(Comparison(), ("seq", "()", one, two), ("seq", "()", two, one))
+    >>> same(Ladder(), ("seq", "()", one, two), ("seq", "()", two, one))
     False
     """
     if gold[0] != "rel" and (value := value_of_sum(answer)) is not None:
         answer = value
     if "rel" in (undressed(gold)[0], undressed(answer)[0]):
-        return _same_relation(comparison, gold, answer)
+        return _same_relation(ladder, gold, answer)
     if _names_clash(gold, answer):
         if variables(gold[3]) and variables(answer[3]):  # x = y + 1 and y = x - 1
-            return _same_relation(comparison, gold, answer)
-        return comparison.by("structure", False, "two different unknowns")
+            return _same_relation(ladder, gold, answer)
+        return ladder.by("structure", False, "two different unknowns")
     gold, answer = undressed(gold), undressed(answer)
     if gold[0] in _QUANTIFIERS:
-        return _QUANTIFIERS[gold[0]](same(comparison, part, answer) for part in gold[1:])
+        return _QUANTIFIERS[gold[0]](same(ladder, part, answer) for part in gold[1:])
     if answer[0] in _QUANTIFIERS:
-        return _QUANTIFIERS[answer[0]](same(comparison, gold, part) for part in answer[1:])
+        return _QUANTIFIERS[answer[0]](same(ladder, gold, part) for part in answer[1:])
     kinds = {gold[0], answer[0]}
     for kind, compare in _DRESSED.items():
         if kind in kinds:
-            return compare(comparison, gold, answer)
+            return compare(ladder, gold, answer)
     gold, answer = _multiplied_out(gold), _multiplied_out(answer)
     if gold[0] == "matrix" or answer[0] == "matrix":
-        return _same_matrix(comparison, gold, answer)
+        return _same_matrix(ladder, gold, answer)
     if is_real_set(gold) or is_real_set(answer):
-        return equal_sets(comparison, gold, answer)
+        return equal_sets(ladder, gold, answer)
     gold, answer = collected(gold), collected(answer)
     if gold[0] in COLLECTIONS or answer[0] in COLLECTIONS:
-        return _same_items(comparison, gold, answer)
-    return comparison.equal(gold, answer)
+        return _same_items(ladder, gold, answer)
+    return ladder.equal(gold, answer)
 
 
 def _names_clash(gold, answer):
     """x = 5 and y = 5: both name an unknown, in one letter, and not the same."""
-    names = [n[2] for n in (gold, answer) if n[0] == "rel" and n[1] == ("=",) and n[2][0] == "var"]
-    return len(names) == 2 and names[0] != names[1] and all(len(n[1]) == 1 for n in names)
+    names = [n[2] for n in (gold, answer) if n[0] == "rel" and n[1] == ("=",)]
+    if len(names) < 2 or names[0] == names[1]:
+        return False
+    kinds = {n[0] for n in names}
+    return kinds == {"fn"} or (kinds == {"var"} and all(len(n[1]) == 1 for n in names))
 
 
 # What is written around a number: words, units, per cent, a base, ratios.
@@ -78,32 +80,32 @@ def as_word(tree: Tree) -> str:
     return tree[1].lower().removeprefix("bold ") if tree[0] in ("text", "var", "const") else ""
 
 
-def _same_text(comparison, gold, answer):
+def _same_text(ladder, gold, answer):
     one, two = (_SAME_WORDS.get(word, word) for word in (as_word(gold), as_word(answer)))
-    return comparison.by("string", bool(one) and one == two, f"words: {one!r}, {two!r}")
+    return ladder.by("string", bool(one) and one == two, f"words: {one!r}, {two!r}")
 
 
-def _same_unit(comparison, gold, answer):
+def _same_unit(ladder, gold, answer):
     """A bare number matches one with a unit; two units must be the same, none is converted."""
     if gold[0] == answer[0] and gold[2] and answer[2] and gold[2] != answer[2]:
-        return comparison.by("structure", False, f"units: {gold[2]}, {answer[2]}")
-    return same(comparison, *(n[1] if n[0] == "unit" else n for n in (gold, answer)))
+        return ladder.by("structure", False, f"units: {gold[2]}, {answer[2]}")
+    return same(ladder, *(n[1] if n[0] == "unit" else n for n in (gold, answer)))
 
 
-def _same_percent(comparison, gold, answer):
+def _same_percent(ladder, gold, answer):
     """35% is 35%, 35 and 0.35."""
     if gold[0] == answer[0]:
-        return same(comparison, gold[1], answer[1])
+        return same(ladder, gold[1], answer[1])
     inner, plain = (gold[1], answer) if gold[0] == "percent" else (answer[1], gold)
     hundredth = product([inner, num(Fraction(1, 100))])
-    return same(comparison, inner, plain) or same(comparison, hundredth, plain)
+    return same(ladder, inner, plain) or same(ladder, hundredth, plain)
 
 
-def _same_in_base(comparison, gold, answer):
+def _same_in_base(ladder, gold, answer):
     """52 matches 52_8, since the question named the base; 52_9 does not."""
     (digits1, base1), (digits2, base2) = _in_base(gold), _in_base(answer)
     agree = base1 == base2 or None in (base1, base2)
-    return comparison.by("structure", digits1 == digits2 and agree, "digits and base")
+    return ladder.by("structure", digits1 == digits2 and agree, "digits and base")
 
 
 def _in_base(tree):
@@ -117,19 +119,19 @@ def _in_base(tree):
     return None, None
 
 
-def _same_ratio(comparison, gold, answer):
+def _same_ratio(ladder, gold, answer):
     """1:2 is 2:4 and 1/2; with a zero in it, 1:00 is a time of day."""
     if gold[0] == answer[0]:
         if num(0) in gold + answer:
             return gold == answer
         return len(gold) == len(answer) and all(
-            comparison.equal(product([g, answer[1]]), product([a, gold[1]]))
+            ladder.equal(product([g, answer[1]]), product([a, gold[1]]))
             for g, a in zip(gold[1:], answer[1:], strict=True)
         )
     if any(n[0] == "ratio" and len(n) != 3 for n in (gold, answer)):
         return False
     values = [product([n[1], invert(n[2])]) if n[0] == "ratio" else n for n in (gold, answer)]
-    return same(comparison, *values)
+    return same(ladder, *values)
 
 
 _QUANTIFIERS = {"chain": all, "either": any}
@@ -154,51 +156,71 @@ def _multiplied_out(tree):
     return ("matrix", *(tuple(product([*rest, entry]) for entry in row) for row in rows))
 
 
-def _same_matrix(comparison, gold, answer):
+def _same_matrix(ladder, gold, answer):
     """Entry by entry; a matrix of one column or row may be written as a tuple."""
     shapes = [(len(n) - 1, len(n[1])) if n[0] == "matrix" else None for n in (gold, answer)]
     if None not in shapes and shapes[0] != shapes[1]:
-        return comparison.by("structure", False, f"shapes: {shapes}")
+        return ladder.by("structure", False, f"shapes: {shapes}")
     flat = []
     for tree in (gold, answer):
         if tree[0] == "matrix":
             if None in shapes and 1 not in (len(tree) - 1, len(tree[1])):
-                return comparison.by("structure", False, "one is no matrix")
+                return ladder.by("structure", False, "one is no matrix")
             flat.append([entry for row in tree[1:] for entry in row])
         elif tree[0] == "seq":
             flat.append(list(tree[2:]))
         else:
-            return comparison.by("structure", False, "one is no matrix")
+            return ladder.by("structure", False, "one is no matrix")
     return len(flat[0]) == len(flat[1]) and all(
-        same(comparison, g, a) for g, a in zip(*flat, strict=True)
+        same(ladder, g, a) for g, a in zip(*flat, strict=True)
     )
 
 
-def _same_items(comparison, gold, answer):
+def _same_items(ladder, gold, answer):
     """Sets and bare lists without order, tuples with it, intervals with their brackets."""
+    gold, answer = _assigned(gold, answer)
     if gold[0] == answer[0] == "assign" and gold[1] != answer[1]:
-        return comparison.by("structure", False, "different unknowns")
-    items = [_items(gold), _items(answer)]
+        return ladder.by("structure", False, "different unknowns")
+    items, kinds = [_items(gold), _items(answer)], (gold[0], answer[0])
     if "set" in (gold[0], answer[0]) and {gold[0], answer[0]} <= {"set", "list"}:
         items = [list(dict.fromkeys(each)) for each in items]  # {1, 2, 2} is {1, 2}
+    elif {*kinds, *(item[0] for each in items for item in each)} == {"list", "seq"}:
+        items = [list(dict.fromkeys(each)) for each in items]  # points have no multiplicity
     if len(items[0]) != len(items[1]):
-        return comparison.by("structure", False, f"{len(items[0])} items, {len(items[1])} items")
-    kinds = gold[0], answer[0]
+        return ladder.by("structure", False, f"{len(items[0])} items, {len(items[1])} items")
     if kinds == ("seq", "seq") and gold[1] != answer[1] and len(items[0]) == 2:
-        return comparison.by("structure", False, f"brackets: {gold[1]}, {answer[1]}")
+        return ladder.by("structure", False, f"brackets: {gold[1]}, {answer[1]}")
     if "seq" in kinds and (
         set(kinds) & {"set"} or ("[" in str(gold[1]) + str(answer[1]) and "list" in kinds)
     ):
-        return comparison.by("structure", False, "a set is no tuple, a list no interval")
+        return ladder.by("structure", False, "a set is no tuple, a list no interval")
     if set(kinds) & {"seq", "assign"}:
-        return all(same(comparison, g, a) for g, a in zip(*items, strict=True))
+        return all(same(ladder, g, a) for g, a in zip(*items, strict=True))
     left = items[1]
     for item in items[0]:
-        found = next((k for k, other in enumerate(left) if same(comparison, item, other)), None)
+        found = next((k for k, other in enumerate(left) if same(ladder, item, other)), None)
         if found is None:
-            return comparison.by("structure", False, "an item without a partner")
+            return ladder.by("structure", False, "an item without a partner")
         del left[found]
     return True
+
+
+def _assigned(gold, answer):
+    """x=1, y=2 in the order in which the other side takes the values.
+
+    Two such answers go by their names, and so does one beside a gold tuple, which is (x, y). An
+    answer without names goes by the order of the gold.
+    """
+    if answer[0] == "assign":
+        return _by_name(gold), _by_name(answer)
+    return gold, answer
+
+
+def _by_name(tree):
+    if tree[0] != "assign":
+        return tree
+    pairs = sorted(zip(tree[1], tree[2:], strict=True), key=lambda pair: repr(pair[0]))
+    return ("assign", tuple(name for name, _ in pairs), *(value for _, value in pairs))
 
 
 def _items(tree):
@@ -211,25 +233,25 @@ def _items(tree):
 # Equations and inequalities.
 
 
-def _same_relation(comparison, gold, answer):
+def _same_relation(ladder, gold, answer):
     """Equations up to a constant factor; inequalities as sets, or up to a positive factor."""
     kinds = [_relation_kind(gold), _relation_kind(answer)]
     if "inequality" in kinds:
         solved = _solved(gold, answer)
         if solved == [True, True]:
-            return equal_sets(comparison, gold, answer)
+            return equal_sets(ladder, gold, answer)
         if True in solved:
-            return comparison.by("structure", False, "an unsolved inequality")
+            return ladder.by("structure", False, "an unsolved inequality")
     if kinds[0] != kinds[1] or kinds[0] not in ("equation", "inequality"):
-        return comparison.by("structure", False, f"{kinds[0]} and {kinds[1]}")
+        return ladder.by("structure", False, f"{kinds[0]} and {kinds[1]}")
     if len(gold) != len(answer):
-        return comparison.by("structure", False, "chains of different lengths")
+        return ladder.by("structure", False, "chains of different lengths")
     if len(gold) != 4:
         return gold == answer
     if any(undressed(n) != n and not variables(undressed(n)) for n in (gold, answer)):
-        return comparison.by("structure", False, "an unsolved equation")
+        return ladder.by("structure", False, "an unsolved equation")
     (gap1, sign1), (gap2, sign2) = _gap(gold), _gap(answer)
-    return sign1 == sign2 and _proportional(comparison, gap1, gap2, positive=sign1[0] == ">")
+    return sign1 == sign2 and _proportional(ladder, gap1, gap2, positive=sign1[0] == ">")
 
 
 def _relation_kind(tree):
@@ -256,16 +278,16 @@ def _gap(tree):
     return ("add", left, negate(right)), sign.replace("<", ">")
 
 
-def _proportional(comparison, gold, answer, positive):
+def _proportional(ladder, gold, answer, positive):
     """Is gold a constant times answer? sympy is asked where functions may be related."""
     (top1, bottom1), (top2, bottom2) = normal_form(gold), normal_form(answer)
     one, two = multiply(top1, bottom2), multiply(top2, bottom1)
     if not one or not two:
-        return comparison.by("rational", one == two)
+        return ladder.by("rational", one == two)
     if one.keys() == two.keys():
         ratios = {one[mono] / two[mono] for mono in one}
         if len(ratios) == 1:
-            return comparison.by("rational", not positive or ratios.pop() > 0, "a constant factor")
+            return ladder.by("rational", not positive or ratios.pop() > 0, "a constant factor")
     if positive or {letter[0] for p in (one, two) for mono in p for letter, _ in mono} <= {"var"}:
-        return comparison.by("rational", False, "no constant factor")
-    return comparison.judged(gold, answer, "ratio", 0)
+        return ladder.by("rational", False, "no constant factor")
+    return ladder.judged(gold, answer, "ratio", 0)

@@ -1,9 +1,8 @@
 """The text of an answer, in the one spelling of `answers.spelling`, -> tokens.
 
-The first half of the parser of `verifier.py`; `answers.parser` makes a tree of the tokens. A token
-is (kind, value, was there a space before it?). A regular expression cuts the text, and one function
-for each family of its groups decides what the piece is, mostly by the vocabulary of
-`answers.words`.
+`answers.parser` makes a tree of the tokens. A token is (kind, value, was there a space before it?).
+A regular expression cuts the text; one function for each family of its groups then says what the
+piece is, by the vocabulary of `answers.words`.
 """
 
 import re
@@ -33,7 +32,7 @@ _TOKEN = re.compile(
     r"""
   (?P<row>\\\\(?:\s*\[[\d.]+\s*[a-z]*\])?)
 | (?P<skip>\s+|~|\\(?:[hv]space|[hv]?phantom)\*?\s*\{[^{}]*\}|\\[,;:!>\ ]|\$|\\[()\[\]]
-  |\\(?:left|right|[bB]igg?[lrm]?|(?:display|text)style|limits|q?quad|rm|bf|it|mathop|mathord
+  |\\(?:left|right|[bB]igg?[lrm]?|(?:display|text)style|limits|q?quad|enspace|(?:neg)?(?:thin|med|thick)space|rm|bf|it|mathop|mathord
     |boldsymbol|bm|hline|large|Large)(?![A-Za-z])\.?
   |(?:(?<=\d)|\^\s*\{?\s*)(?:\\(?:text|mathrm)\s*\{)?(?:st|nd|rd|th)\b\}*)
 | (?P<text>"""
@@ -49,7 +48,7 @@ _TOKEN = re.compile(
   (?:\{\s*\(?(?P<radix>\d+)\)?\s*\}|(?P<radix1>\d+)|\{\s*(?P<radixword>"""
     + "|".join(BASES)
     + r""")\s*\}))
-| (?P<num>\d+(?:\.\d+)?|\.\d+|\d+\.)
+| (?P<num>\d+\.\d+|\d+\.(?=\s*(?:[-+*/^)}]|$))|\d+|\.\d+)
 | \\(?P<cmd>[A-Za-z]+)
 | (?P<word>[A-Za-z]+)
 | (?P<op>\*\*|<=|>=|=<|!=|==|\+/?-|\.\.\.|\\[{}%$|&]|.)
@@ -197,7 +196,7 @@ def _cut_command(match, out, spaced, _letters):
         out.append(("op", OPERATORS[name], spaced))
     elif name in FUNCTIONS or name in ("max", "min"):
         out.append(("fn", FUNCTIONS.get(name, name), spaced))
-    elif name in ("frac", "dfrac", "tfrac", "cfrac"):
+    elif name in ("frac", "dfrac", "tfrac", "cfrac", "sfrac", "nicefrac"):
         out.append(("cmd", "frac", spaced))
     elif name in ("sum", "prod"):
         out.append(("cmd", name, spaced))
@@ -238,5 +237,5 @@ _LINKS = {"and": "and", "or": "or", "in": "in", "to": ":"}
 _MONEY = {"USD": "dollar", "EUR": "euro", "GBP": "lb", "Rs": "rupee"}
 _LINKS |= {"union": "cup", "u": "cup"}
 _POWER_OF_UNIT = re.compile(r"[A-Za-z]{1,7}\^?\{?[23]$")
-_OTHER_NAMES = ("reals", "angle", "triangle", "ell", "parallel")
+_OTHER_NAMES = ("reals", "angle", "triangle", "ell", "parallel", "hbar", "odot", "nabla")
 _SAME_SIGN = {"**": "^", "+/-": "+-", "\\%": "%", "\\|": "|", "\\&": "&"}

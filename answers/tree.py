@@ -1,7 +1,7 @@
 """The small tree that an answer is read into, and the bounds on all that is done with it.
 
-The foot of the verifier: every other room leans on this one, and it leans on none. A tree is a
-tuple of its kind and its parts, so trees can be compared, cached and sent to another process.
+Every other file of answers/ imports this one, and it imports none. A tree is a tuple of its kind
+and its parts, so trees can be compared, cached and sent to another process.
 
     scalars     ("num", Fraction) ("const", "pi" | "e" | "i" | "oo") ("var", name)
                 ("add", ...) ("mul", ...) ("pow", base, exponent) ("fn", name, ...)
@@ -17,8 +17,8 @@ A difference is a sum with a product by -1, a quotient a product with a power of
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-# Every bound on what is read or computed. Those on time stand where the time is spent:
-# SECONDS in answers/scalars.py, JUDGE_SECONDS in answers/judge.py.
+# Every bound on what is read or computed, but for the work of one verdict: WORK in
+# answers/scalars.py, and STEPS of sympy's in answers/judge.py.
 MAX_CHARS = 1500  # of an answer
 MAX_TOKENS = 500
 MAX_DEPTH = 24  # nested brackets, exponents, functions

@@ -1,7 +1,7 @@
 """The vocabulary of answers: functions, constants, operators, units, and the words of a text answer.
 
-Below the parser of `verifier.py`: tables from the many spellings of a thing to the one name that
-the tree knows it by, and the two readers of plain words, `words` and `unit_name`.
+Tables from the many spellings of a thing to the one name that the tree uses, and the two readers of
+plain words, `words` and `unit_name`.
 """
 
 import re
@@ -42,7 +42,7 @@ OPERATORS = _named(
     "choose choose", "over over", ": to colon",
 )  # fmt: skip
 RELATIONS = {sign: sign for sign in _split("= < > <= >= != ~ in")} | {"==": "=", "=<": "<="}
-ACCENTS = _split("""mathbb mathcal overline bar vec hat widehat overrightarrow tilde
+ACCENTS = _split("""mathbb mathcal overline bar vec hat widehat overrightarrow tilde dot ddot
 overleftrightarrow""")
 
 # Words that may follow a number, in lower case but for a few symbols, and in the singular.
@@ -56,7 +56,7 @@ _UNITS = {
     "mph": "mile/hour miles/hour mi/h mi/hr", "kph": "km/h kmph km/hr", "degree": "deg",
     "rad": "radian", "dollar": "usd buck", "euro": "eur", "percent": "percentage pct",
     "hz": "hertz", "n": "newton", "j": "joule", "w": "watt", "v": "volt", "k": "kelvin",
-    "penny": "pennies", "people": "person",
+    "penny": "pennies", "people": "person", "yuan": "rmb",
 }  # fmt: skip
 UNITS = {alias: name for name, also in _UNITS.items() for alias in [name, *also.split()] if alias}
 UNITS |= {name: name for name in _split("day week month cent quart pint cup acre am pm")}
@@ -65,6 +65,8 @@ MULTIPLIERS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 1
 MULTIPLIERS |= {"trillion": 10**12, "dozen": 12}
 NUMERALS = _split("""zero one two three four five six seven eight nine ten eleven twelve
 thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty""")
+TENS = _split("twenty thirty forty fifty sixty seventy eighty ninety")
+ORDINALS = _split("third fourth fifth sixth seventh eighth ninth tenth")
 BASES = {name: k for k, name in enumerate(NUMERALS) if k > 1}
 CASE_WORDS = ("if", "for", "when")  # before the condition of a case
 PLAIN_WORDS = set(_split("yes no odd none all both true false dne red blue"))
@@ -78,6 +80,7 @@ _FORMULA = re.compile(r"\\(?!text|mbox|math|emph|bf|it|rm|quad|left|right|ldots)
 _LEADING = ("a", "an", "the", "option", "choice", "answer", "it", "is")
 _FILLERS = ("of", "the", "each", "a", "an", "long", "old", "total")
 _CONDITIONS = ("or", "than", "least", "most", "not", "if")
+_HEDGES = ("but", "maybe", "perhaps", "possibly", "probably", "likely", "either", "unless")
 _NAMES = sorted({*FUNCTIONS, *CONSTANTS, *GREEK} - {"in"}, key=len, reverse=True)
 _NAME_OR_LETTER = re.compile("|".join(n for n in _NAMES if len(n) > 1) + "|.")
 
@@ -117,7 +120,7 @@ def unit_name(text: str) -> str:
     power, names = "", []
     for word in re.findall(r"[A-Za-z]+|\^?\s*\d|/", text):
         low = word.lower()
-        if low in _CONDITIONS:
+        if low in _CONDITIONS or low in _HEDGES:
             raise Unreadable("a condition, not a unit")
         if low in ("square", "squared", "sq") or word in ("^2", "2"):
             power = "^2"

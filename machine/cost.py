@@ -48,8 +48,8 @@ def table(shape: Shape, settings: Settings) -> str:
     """A step and the whole run on each card, with the largest pieces that fit there; as text."""
     rows = settings.prompts * settings.group_size
     lines = [
-        f"what a step of {rows} completions of {settings.max_new_tokens} tokens costs at most [assumed: "
-        f"half of a card's data sheet], and {settings.steps} steps:"
+        f"what a step of {rows} completions of {settings.max_new_tokens} tokens costs [assumed: "
+        f"half of a card's data sheet, all at full length], and {settings.steps} steps:"
     ]
     for card in CARDS:
         fits = largest_that_fits(shape, settings, card.gib * GIB)

@@ -46,7 +46,7 @@ class Slots:
 
 
 class FixedDecoder:
-    """The model one token further, on fixed slots. What `sampler.GrowingDecoder` does, in its words."""
+    """Runs the model one token at a time, on fixed slots; used like `sampler.GrowingDecoder`."""
 
     broken = False  # a capture has failed in this process: no second try
 

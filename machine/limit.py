@@ -1,4 +1,4 @@
-"""When the GPU's memory runs out in the middle of a step: the same numbers, in pieces half as large.
+"""When the GPU's memory runs out in the middle of a step: the same step, in pieces half as large.
 
 The prediction of `plan.py` may be wrong, or another program may take its share. Nothing that a
 step computes depends on how it is cut: each row's tokens are decided by its own noise, and each token's

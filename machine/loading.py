@@ -136,7 +136,7 @@ def quiet_libraries() -> None:
     disable_progress_bar()
     logging.getLogger("bitsandbytes").setLevel(
         logging.ERROR
-    )  # "no kernels package": it has its own
+    )  # silences its notice about the missing kernels package
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's call
 
 

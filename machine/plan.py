@@ -26,7 +26,7 @@ GIB = 2**30
 CONTEXT = 0.5 * GIB  # the CUDA context, its libraries' code and workspaces [assumed]
 SLACK = 1.08  # of a phase's tensors: blocks that PyTorch's allocator cannot use again [assumed]
 HALF, FULL = 2, 4  # bytes of a 16-bit number (activations, embeddings), of a float32 (LoRA)
-KNOBS = {  # what changes memory and nothing else, and the sizes that are tried
+KNOBS = {  # what changes memory, speed and last digits, and the sizes that are tried
     "sample_rows": (1, 2, 4, 8, 16, 32, 64, 128, 256),
     "micro_batch": (1, 2, 4, 8, 16, 32),
     "chunk_tokens": (16, 32, 64, 128, 256),

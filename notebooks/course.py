@@ -53,7 +53,7 @@ def show_versions(*more: str) -> None:
 
 
 def style() -> None:
-    """Figures as everywhere in the project: no frame, a faint grid, letters that can be read."""
+    """Figures as everywhere in the project: no frame, a faint grid, letters large enough to read."""
     import matplotlib.pyplot as plt
 
     plt.rcParams.update(

@@ -113,6 +113,16 @@ class RAPOConfig(GRPOConfig):
         metadata={"help": "phi by reward: linear from phi_min to 1, or the paper's inverse, tanh."},
     )
     tau_max: float = field(default=2.2, metadata={"help": "phi inverse is 1 / (tau_max - r)."})
+    plausible: float = field(
+        default=0.0,
+        metadata={
+            "help": "Flatten only among tokens with this share of the likeliest's probability."
+        },
+    )
+    fork_entropy: float = field(
+        default=0.0,
+        metadata={"help": "Flatten fully only where the reference's entropy is this many nats."},
+    )
     phi_from: str = field(
         default="completion",
         metadata={"help": "phi follows the completion's reward or the group's."},
@@ -263,6 +273,8 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         phi_min=settings.phi_min if settings.phi == "linear" else None,
         tau_max=settings.tau_max,
         phi_from=settings.phi_from,
+        plausible=settings.plausible,
+        fork_entropy=settings.fork_entropy,
         epsilon=settings.clip_eps,
         chunk_tokens=settings.chunk_tokens,
         max_steps=settings.steps * settings.updates,

@@ -33,6 +33,7 @@ from objective import (
     group_advantages,
     phi_of_groups,
     token_objective,
+    token_terms,
     weigh_kl,
 )
 from policy import terms_in_chunks, to_rows
@@ -226,6 +227,11 @@ class RAPOTrainer(GRPOTrainer):
                 form=self.kl_form,
                 temperature=self.temperature,
                 chunk_tokens=self.args.chunk_tokens,
+                terms=functools.partial(
+                    token_terms,
+                    plausible=self.args.plausible,
+                    fork_entropy=self.args.fork_entropy,
+                ),
             )
 
         ref_state = ref_head = None

@@ -24,6 +24,7 @@ ARROWS = {
     "watch": {"objective", "settings", "machine", "policy", "problems", "verifier", "step"},
     "pass_at_k": {"settings", "machine", "policy", "problems", "verifier", "step", "watch"},
     "rapo_mini": {
+        "objective",
         "settings",
         "machine",
         "policy",

@@ -162,6 +162,51 @@ def test_k_rapo_tends_to_one_where_the_reference_has_little():
     torch.testing.assert_close(value[-1], torch.tensor(1.0))
 
 
+@pytest.mark.parametrize("phi", [1.0, 0.7, 0.455, 0.0])
+@pytest.mark.parametrize("plausible", [0.0, 0.01, 0.3])
+def test_the_plausible_support_by_hand(phi, plausible):
+    """Inside: the reference's mass there, in proportion to ref^phi. Outside: the reference. Sum: 1."""
+    ref = torch.tensor([0.6, 0.25, 0.1, 0.0495, 0.0005], dtype=torch.float64)
+    got = o.reweight(ref.log(), torch.tensor([phi], dtype=torch.float64), plausible).exp()
+    inside = ref >= plausible * ref.max()
+    by_hand = torch.where(inside, ref**phi * ref[inside].sum() / (ref[inside] ** phi).sum(), ref)
+    close(got, by_hand)
+    close(got.sum(), torch.tensor(1.0, dtype=torch.float64))
+    if phi == 1:
+        close(got, ref)
+    if plausible == 0:
+        close(got, ref**phi / (ref**phi).sum())
+    else:
+        assert got[-1] == pytest.approx(0.0005), "junk stays junk"
+
+
+def test_the_plausible_targets_kl_has_the_gradient_of_the_target(oracle):
+    ref = o.reweight(oracle.ref_logp, torch.tensor(0.3), plausible=0.2)
+    kl = o.exact_forward_kl(oracle.logp(), ref)
+    gradient = torch.autograd.grad(kl.sum(), oracle.theta)[0]
+    close(gradient, oracle.logp().detach().exp() - ref.exp())
+    assert not torch.allclose(ref, o.reweight(oracle.ref_logp, torch.tensor(0.3)))
+
+
+def test_forks_are_flattened_and_the_rest_is_not():
+    fork = torch.tensor([[0.25, 0.25, 0.25, 0.25]]).log()  # ln 4 nats
+    sure = torch.tensor([[1 - 3e-6, 1e-6, 1e-6, 1e-6]]).log()
+    phi = torch.tensor([[0.4]])
+    close(o.phi_at_forks(phi, fork, 2 * math.log(4)), torch.tensor([[0.7]]))
+    close(o.phi_at_forks(phi, fork, 1.0), phi)
+    assert o.phi_at_forks(phi, sure, 1.0).item() == pytest.approx(1, abs=1e-4)
+    assert o.phi_at_forks(phi, sure, 0.0) is phi
+
+
+def test_the_target_of_a_token_has_its_support_and_its_forks():
+    logits = torch.randn(6, 9, generator=torch.manual_seed(2)) * 3
+    phi = torch.full((6,), 0.3)
+    ref = logits.log_softmax(-1)
+    focused = o.phi_at_forks(phi[:, None], ref, 0.8)
+    close(o.target_row(logits, phi, "rapo", 0.05, 0.8), o.reweight(ref, focused, 0.05))
+    close(o.target_row(logits, phi, "rapo-light", 0.05, 0.8), ref)
+
+
 def test_phi_rises_from_phi_min_to_one():
     close(o.phi_of_reward(torch.tensor([0.0, 0.5, 1.0]), 0.4), torch.tensor([0.4, 0.7, 1.0]))
 

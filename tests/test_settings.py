@@ -31,6 +31,14 @@ def test_what_is_given_is_kept():
     assert (settings.lr, settings.max_new_tokens, settings.out) == (1e-4, 9, "here")
 
 
+def test_a_real_vocabulary_gets_a_plausible_support():
+    assert resolve(Settings())[0].plausible == 0
+    assert resolve(Settings(model="some/model"))[0].plausible == 0.01
+    assert resolve(Settings(model="some/model", kl_form="sampled"))[0].plausible == 0
+    assert resolve(Settings(model="some/model", arm="grpo"))[0].plausible == 0
+    assert resolve(Settings(model="some/model", plausible=0.0))[0].plausible == 0
+
+
 def test_the_papers_phi_says_where_it_begins():
     assert resolve(Settings(phi="inverse"))[0].phi_min == pytest.approx(1 / 2.2)
     assert resolve(Settings(phi="tanh"))[0].phi_min == 0.5
@@ -74,6 +82,10 @@ def test_the_learning_rate_knows_nothing_of_the_last_step():
         ({"phi": "inverse", "phi_min": 0.5}, "--phi-min 0.5"),
         ({"phi": "inverse", "tau_max": 1.5}, "--tau-max 1.5"),
         ({"refresh_reference": -1}, "--refresh-reference -1"),
+        ({"plausible": 1.0}, "--plausible 1.0"),
+        ({"plausible": -0.1}, "--plausible -0.1"),
+        ({"arm": "grpo", "plausible": 0.01}, "--plausible 0.01"),
+        ({"arm": "rapo-light", "fork_entropy": 1.0}, "--fork-entropy 1.0"),
         ({"arm": "grpo", "kl_form": "exact"}, "--kl-form"),
         ({"max_new_tokens": 0}, "--max-new-tokens 0"),
         ({"micro_batch": 0}, "--micro-batch 0"),

@@ -1,5 +1,5 @@
 """What a run writes and shows: its folder, its log, its health, a trace of single steps, figures.
 
-Who enters: `rapo_mini.py`, `pass_at_k.py`, `compare/`. `python -m watch DIR` shows a trace in the
-terminal.
+Used by `rapo_mini.py`, `pass_at_k.py`, `compare/` and `scale/`. `python -m watch DIR` shows a trace in
+the terminal.
 """

@@ -33,6 +33,8 @@ SETTINGS = (
     "tau_max",
     "phi_min",
     "phi_from",
+    "plausible",
+    "fork_entropy",
     "clip_eps",
     "updates",
 )
@@ -60,7 +62,13 @@ class PolicyGlimpse(NamedTuple):
 
 
 def glimpse(
-    logits: Tensor, ref_logits: Tensor | None, token: Tensor, phi: Tensor, arm: str, form: str
+    logits: Tensor,
+    ref_logits: Tensor | None,
+    token: Tensor,
+    phi: Tensor,
+    arm: str,
+    form: str,
+    **flattened: float,
 ) -> Glimpse | PolicyGlimpse:
     """What a trace wants to see of each token's rows; arguments as for `objective.token_terms`."""
     row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
@@ -69,7 +77,7 @@ def glimpse(
         return PolicyGlimpse(at, row.gather(-1, at))
     ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
     at = candidates(token, row, ref_row)  # (N, C)
-    target = target_row(ref_logits, phi, arm)  # (N, V)
+    target = target_row(ref_logits, phi, arm, **flattened)  # (N, V)
     return Glimpse(at, row.gather(-1, at), ref_row.gather(-1, at), target.gather(-1, at))
 
 

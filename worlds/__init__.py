@@ -1,6 +1,6 @@
 """Where problems come from: the bundled puzzles, the public sets, files of one's own.
 
-The door is `problems.py`; a world hands out rows and knows neither prompts nor models. Who enters:
+The door is `problems.py`; these modules return rows and know neither prompts nor models. Used by
 `problems.py`, and `tiny_base/`, whose texts are made of the same rules.
 """
 

@@ -320,9 +320,7 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Row]:
     weights = {k: KIND_WEIGHTS[rule.tier] for k, rule in RULES.items() if rule.tier in tiers}
     source = "test" if split in ("easy", "hard") else split
     if source not in ("train", "validation", "test"):
-        raise ValueError(
-            f"split {split!r} is not one of train, validation, test, easy, hard (--split)"
-        )
+        raise ValueError(f"split {split!r} is not one of train, validation, test, easy, hard ")
     rng = random.Random(f"{split}-{seed}")
     found: dict[str, Row] = {}
     for kind in in_proportion(weights, count):

@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,17 +19,18 @@ import verifier
 from answers import (
     algebra,
     forms,
-    judge,
     parser,
     scalars,
     sets,
+    span,
     spelling,
     structure,
     tokens,
     tree,
     words,
 )
-from answers.scalars import RUNGS, Comparison
+from answers.judge import judge
+from answers.scalars import RUNGS, Ladder
 from answers.tree import TooLarge, Unreadable
 from verifier import REASONS, check_gold, equivalent, extract_answer, verify
 
@@ -42,17 +44,9 @@ def warm_judge():
     assert equivalent("2 sin x cos x", "sin 2x")
 
 
-@pytest.fixture
-def patient(monkeypatch):
-    """What the verdicts are, however busy the machine: the clock is for test_judge.py."""
-    monkeypatch.setattr(scalars, "SECONDS", 20)
-    monkeypatch.setattr(judge, "JUDGE_SECONDS", 20)
-
-
 # Golden cases
 
 
-@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("heading", list(dict.fromkeys(c[0] for c in CASES)))
 def test_golden_cases(heading):
     wrong = []
@@ -73,10 +67,11 @@ def test_every_gold_of_the_cases_can_be_read():
         check_gold(gold)
 
 
-@pytest.mark.usefixtures("patient")
 def test_conventions_hold_in_both_directions():
     """A choice with its text, or m + n = 17, is right, and another gold; all else is symmetric."""
-    one_way = ("a choice with its text", "a stated sum")
+    one_way = {"a choice with its text", "a stated sum", "second: named values"}
+    one_way |= {"second: chains of approximations", "second: numbers with a comma"}
+    one_way |= {heading for heading, *_ in CASES if heading.endswith("one way")}
     lopsided = [
         (gold, answer)
         for heading, gold, answer, right in CASES
@@ -85,7 +80,6 @@ def test_conventions_hold_in_both_directions():
     assert not lopsided
 
 
-@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("answer", "gold", "method"),
     [
@@ -149,6 +143,54 @@ def test_the_rung_that_decides(answer, gold, method):
         ("The answer is 5. " + "But then again. " * 60, None),
         ("2 + 3 = 5", None),
         ("so 5", None),
+        # signs, and operators that bind a box
+        (r"x = -\boxed{12}", "-12"),
+        (r"$-\boxed{12}$", "-12"),
+        (r"\pm\boxed{2}", r"\pm 2"),
+        (r"-\boxed{a+b}", "-(a+b)"),
+        ("we get\n- $\\boxed{12}$", "12"),
+        (r"5 - \boxed{12}", None),
+        (r"7/\boxed{8}", None),
+        (r"$\boxed{7}$/$8$", None),
+        (r"\boxed{2} \times 10^3", None),
+        (r"\frac{1}{\boxed{2}}", None),
+        (r"\boxed{90}^\circ", "90"),
+        (r"**\boxed{5}**!", "5"),
+        # boxes that are joined
+        (r"\boxed{1} and \boxed{2}", "1, 2"),
+        (r"\boxed{1}, \boxed{2}, \boxed{3}", "1, 2, 3"),
+        (r"\boxed{1} \quad \text{or} \quad \boxed{2}", "1, 2"),
+        (r"$u = \boxed{1}$ and $v = \boxed{2}$", "u = 1, v = 2"),
+        (r"\boxed{1} and -\boxed{2}", "1, -2"),
+        (r"\boxed{5}, \boxed{5}", "5"),
+        # where the completion ends
+        (r"\boxed{5}<|im_end|>\boxed{6}", "5"),
+        ("<|im_start|>assistant\n\\boxed{5}<|im_end|>\n<|im_start|>user\n\\boxed{6}", "5"),
+        ("\\boxed{5}\n\nUser: and now?\n\\boxed{6}", "5"),
+        # other announcements
+        ("<think>\\boxed{3}</think><answer>12</answer>", "12"),
+        ("<answer>it is \\boxed{12}</answer>", "12"),
+        ("<answer>3</answer> <answer>12", None),
+        (r"\boxed{255} Final Answer: The final answer is $10,455$. Hope so.", "10,455"),
+        (r"\boxed{255} So the final answer is as above.", "255"),
+        ("### Final Answer\n\n12", "12"),
+        ("**Final Answer**\n12", "12"),
+        ("The answer should be 12.", "12"),
+        ("The correct option is B.", "B"),
+        ("所以答案是12。", "12"),
+        ("答案：C", "C"),
+        ("Answer $$ 9 $$", "9"),
+        ("The answer is 12, not 13.", "12"),
+        ("The answer is for sure D, it can't be A", "D"),
+        ("The answer is $\\$12$.", r"\$12"),
+        ("The answer is $7$/$8$.", "$7$/$8$"),
+        ("Final Answer: The largest $n$ is 34. I hope so.", "34"),
+        (
+            "Final Answer: The largest is 33 or the largest is 34.",
+            "The largest is 33 or the largest is 34",
+        ),
+        (r"\boxed \frac12", r"\frac12"),
+        (r"\boxed \frac{1}{2}", r"\frac{1}{2}"),
         ("", None),
         (None, None),
         (5, None),
@@ -254,8 +296,22 @@ def test_symmetric(one, two):
     assert equivalent(one, two) == equivalent(two, one)
 
 
+# Texts of which most can be read: values, joined by the signs that stand between values.
+ATOMS = st.from_regex(
+    r"0|7|12|\.5|1,000|3e2|50%|1/2|-3|x|2x|x\^2|e\^x|pi|i|\(1,2\)|\[0,1\)|\{1,2\}|\|x\|",
+    fullmatch=True,
+)
+JOINTS = st.sampled_from(["+", "-", "*", "/", "^", ",", ", ", "=", "<", ">", " ", "|", "\\ "])
+NEARLY_READABLE = st.lists(st.tuples(ATOMS, JOINTS), min_size=1, max_size=5).map(
+    lambda pairs: "".join(part for pair in pairs for part in pair).rstrip("+-*/^,=<>|\\ ")
+)
+
+
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.text(alphabet="0123456789xyn+-*/^()[]{},.=<>| \\%$ef", min_size=1, max_size=14))
+@given(
+    NEARLY_READABLE
+    | st.text(alphabet="0123456789xyn+-*/^()[]{},.=<>| \\%$ef", min_size=1, max_size=14)
+)
 def test_reflexive_on_any_text_that_can_be_read(text):
     try:
         parser.read(text)
@@ -273,6 +329,71 @@ def test_order_counts_in_tuples_only(items, chance):
     assert equivalent(two, one)
     assert equivalent(f"\\{{{two}\\}}", one)
     assert equivalent(f"({two})", f"({one})") == (items == mixed)
+
+
+# One verdict for two texts
+
+
+def _verdicts(pairs):
+    judge.known.clear()
+    return [tuple(verify(f"\\boxed{{{answer}}}", gold)) for gold, answer in pairs]
+
+
+# What once hung on the clock, what sympy decides, what it has no opinion on, what runs out of steps.
+DISPUTED = [
+    ("4", "2^{2.00000000000000000000000000000000000000000000001}"),
+    ("1", r"2^{1/2^{300}}"),
+    (r"\sin 2x", r"2\sin x\cos x"),
+    (r"\frac{\pi}{4}", r"\arctan\frac12+\arctan\frac13"),
+    (r"1+\sqrt{2}", r"\sqrt{3+2\sqrt{2}}"),
+    (r"\tan 5x\tan 7x", r"\frac{\sin 5x\sin 7x}{\cos 5x\cos 7x}"),
+    (
+        r"\cos\frac{\pi}{17}\cos\frac{2\pi}{17}\cos\frac{4\pi}{17}\cos\frac{8\pi}{17}",
+        r"\frac{1}{16}",
+    ),
+    (r"\sin 30x-\cos 20x\tan 10y", r"\sin 30x-\cos(20x)\tan(10y)+\sin^2 x+\cos^2 x-1"),
+]
+
+
+def test_verdicts_do_not_depend_on_the_run_the_thread_or_the_process():
+    expected = _verdicts(DISPUTED)
+    for _ in range(2):
+        assert _verdicts(DISPUTED) == expected
+    found = [None] * 3
+    threads = [
+        threading.Thread(target=lambda k=k: found.__setitem__(k, _verdicts(DISPUTED)))
+        for k in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 3
+    code = (
+        "import json, sys; from verifier import verify;"
+        "print(json.dumps([verify('\\\\boxed{' + a + '}', g) for g, a in json.load(sys.stdin)]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(DISPUTED), cwd=ROOM.parent, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert [tuple(verdict) for verdict in json.loads(done.stdout)] == expected
+
+
+def test_no_clock_decides(monkeypatch):
+    """A clock that runs a thousand times too fast changes nothing."""
+    expected = _verdicts(DISPUTED[:4])
+    start = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: start + 1000 * time.perf_counter())
+    monkeypatch.setattr(time, "time", lambda: start + 1000 * time.perf_counter())
+    assert _verdicts(DISPUTED[:4]) == expected
+
+
+def test_work_is_bounded_by_a_count():
+    ladder = Ladder()
+    ladder.work = 10
+    with pytest.raises(TooLarge, match="more work"):
+        ladder.equal(parser.read("sin x+sin y"), parser.read("cos x+cos y"))
 
 
 # Hostile input
@@ -325,7 +446,8 @@ def test_hostile_answers_end_quickly_and_do_nothing(tmp_path):
     assert len(hostile) >= 200
     slow = []
     for k, text in enumerate(hostile):
-        for completion in (f"\\boxed{{{text}}}", f"The answer is {text}", text):
+        shapes = (f"\\boxed{{{text}}}", f"The answer is {text}", text, f"\\boxed{{14}}{text}")
+        for completion in shapes:
             gold = GOLDS[k % len(GOLDS)]
             start = time.process_time()
             verdict = verify(completion, gold)
@@ -351,7 +473,7 @@ def test_fuzz():
         text = "".join(chance.choice(scraps) for _ in range(chance.randint(1, 12)))
         gold = chance.choice(GOLDS)
         start = time.process_time()
-        verifier._climb(text, gold, Comparison())  # what `verify` would swallow shows here
+        verifier._climb(gold, text, Ladder())  # what `verify` would swallow shows here
         assert time.process_time() - start < 1, text
 
 
@@ -387,6 +509,7 @@ def test_a_bad_line_is_named(tmp_path):
 
 
 ROOMS = [
+    span,
     verifier,
     structure,
     forms,
@@ -401,7 +524,6 @@ ROOMS = [
 ]
 
 
-@pytest.mark.usefixtures("patient")
 def test_the_table_of_the_documentation():
     """Each answer in the columns "right" and "wrong" of docs/verifier.md gets that verdict."""
     page = (ROOM.parent / "docs" / "verifier.md").read_text(encoding="utf-8")
@@ -411,6 +533,32 @@ def test_the_table_of_the_documentation():
     refused = [(gold, a) for (gold,), right, _ in rows for a in right if not equivalent(a, gold)]
     accepted = [(gold, a) for (gold,), _, wrong in rows for a in wrong if equivalent(a, gold)]
     assert not refused and not accepted
+
+
+def test_the_hack_list_of_the_documentation():
+    page = (ROOM.parent / "docs" / "verifier.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| \d+ \| `(.+?)` \| `(.+?)` \| (yes|no) \| (.+) \|$", re.MULTILINE)
+    hacks = row.findall(page)
+    assert len(hacks) >= 60 and sum(paid == "no" for *_, paid, _ in hacks) >= 55
+    told_wrong = [
+        (gold, completion)
+        for gold, completion, paid, _ in hacks
+        if verify(completion.replace("↵", "\n"), gold).reward != (paid == "yes")
+    ]
+    assert not told_wrong
+
+
+def test_golds_of_physics_are_read():
+    for gold in (
+        r"-1./3",
+        r"y^{\prime}",
+        r"\dot x",
+        r"\hbar",
+        r"M_{\odot}",
+        r"\ddot{x}=-\omega^2 x",
+    ):
+        check_gold(gold)
+        assert equivalent(gold, gold)
 
 
 @pytest.mark.parametrize("module", ROOMS)

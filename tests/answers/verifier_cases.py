@@ -5,6 +5,7 @@ it unspaced. The headings name the form that is tried; they are the ids of the t
 """
 
 import verifier_cases_fresh as fresh
+import verifier_cases_second as second
 
 RIGHT = r"""
 # integers and decimals
@@ -976,8 +977,10 @@ SCRAPS = r"""0 1 2 3 12 7.5 .5 x y n i e pi \pi \frac \sqrt { } ( ) [ ] \{ \} , 
 
 def cases():
     """Yield (heading, gold, answer, is it right?)."""
-    verdicts = ((RIGHT, True), (WRONG, False), (fresh.RIGHT, True), (fresh.WRONG, False))
-    for text, right in verdicts:
+    rooms = ((RIGHT, WRONG), (fresh.RIGHT, fresh.WRONG), (second.RIGHT, second.WRONG))
+    for text, right in (
+        (text, right) for room in rooms for text, right in zip(room, (True, False), strict=True)
+    ):
         heading = ""
         for line in text.strip().splitlines():
             if line.startswith("# "):
