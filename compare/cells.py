@@ -264,7 +264,7 @@ def end_with_the_parent() -> None:
 def workers_stop_too(pool: ProcessPoolExecutor) -> Iterator[None]:
     """Stopped in the block: workers end at once, and their cells go on from their last saved states.
 
-    A gentler signal could catch a worker with a lock of the pool in hand, and the pool would wait for ever.
+    A gentler signal could catch a worker with a lock of the pool in hand, and the pool would hang.
     """
     try:
         yield
