@@ -59,7 +59,7 @@ def test_a_terminal_without_the_letters_shows_what_it_can(tmp_path, monkeypatch)
 
 
 def test_what_was_measured_is_on_disk_before_it_is_shown(tmp_path, monkeypatch):
-    def broken(self):
+    def broken(*_given):
         raise RuntimeError("the screen is gone")
 
     monkeypatch.setattr(Comparison, "table", broken)
