@@ -262,12 +262,15 @@ def end_with_the_parent() -> None:
 
 @contextlib.contextmanager
 def workers_stop_too(pool: ProcessPoolExecutor) -> Iterator[None]:
-    """Stopped in the block: workers finish their step, save and end; no cell is begun any more."""
+    """Stopped in the block: workers end at once, and their cells go on from their last saved states.
+
+    A gentler signal could catch a worker with a lock of the pool in hand, and the pool would hang.
+    """
     try:
         yield
     except KeyboardInterrupt:
         for worker in multiprocessing.active_children():
-            worker.terminate()
+            worker.kill()
         pool.shutdown(cancel_futures=True)
         raise
 

@@ -7,7 +7,9 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -69,9 +71,9 @@ def write_whole(path: Path, text: str) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove what killed processes left half written; only for whoever holds the folder's lock."""
-    for left in folder.glob(f"*{PART}"):
-        if left.is_file():
-            left.unlink()
+    for left in [*folder.rglob(f"*{PART}")]:
+        if re.search(r"\.\d+-[0-9a-f]{8}\.part$", left.name):  # only names as `whole` makes them
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def finite(value):
