@@ -180,7 +180,7 @@ class Run:
     def begin(self, *, own_name: bool) -> None:
         """Make the folder, config.json and the state before step 0. own_name: --out did not name it."""
         if self.trace:
-            self.trace.begin()
+            self.trace.check_free()
         self.out = self.owner.begin(self.settings, self.inputs(), own_name=own_name)
         self.settings = replace(self.settings, out=str(self.out))
         self.save()
@@ -225,7 +225,7 @@ class Run:
 # ---------------------------------------------------------------- before and after
 
 
-def report(run: Run) -> None:
+def finish(run: Run) -> None:
     """Measure base and trained pass@k, write summary.json and curves.png, print the table.
 
     Every batch of completions is logged: stopped in the middle, the resumed run takes up what is there.
@@ -334,7 +334,7 @@ def work(given: Settings) -> int:
         ending = train(run)
         if ending is not Ending.DONE:
             print(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
-        report(run)
+        finish(run)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
         run.save()

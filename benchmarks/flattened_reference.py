@@ -1,8 +1,8 @@
 """What a flattened reference asks of a model: distance, junk, and how likely a right text stays.
 
-    python benchmarks/flattened_reference.py --model tiny_base python benchmarks/flattened_reference.py
-    --model FOLDER --gguf FILE.gguf python benchmarks/flattened_reference.py --model
-    HuggingFaceTB/SmolLM2-135M-Instruct --text solution.txt
+    python benchmarks/flattened_reference.py --model tiny_base
+    python benchmarks/flattened_reference.py --model FOLDER --gguf FILE.gguf
+    python benchmarks/flattened_reference.py --model HuggingFaceTB/SmolLM2-135M-Instruct
 
 Along one text, token by token: KL(ref^ || ref), the mass of ref^ outside the reference's likeliest 99%,
 and the probability of the whole text under ref^ over that under ref. Rows: phi without and with a

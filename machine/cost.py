@@ -56,7 +56,7 @@ def table(shape: Shape, settings: Settings) -> str:
         if fits is None:
             lines.append(f"  {card.gib:>3} GB  {card.name}: nothing fits at these lengths")
             continue
-        sampling, learning = step_seconds(shape, replace(settings, **pieces(fits)), card)
+        sampling, learning = step_seconds(shape, replace(settings, **knobs_of(fits)), card)
         step = sampling + learning
         lines.append(
             f"  {card.gib:>3} GB  {card.name}: {step / 60:,.0f} minutes a step (sampling "
@@ -66,5 +66,5 @@ def table(shape: Shape, settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def pieces(settings: Settings) -> dict[str, int]:
+def knobs_of(settings: Settings) -> dict[str, int]:
     return {name: getattr(settings, name) for name in KNOBS}

@@ -76,7 +76,7 @@ def save_state(out: Path, state: dict) -> None:
     seen = log.read_bytes() if log.exists() else b""
     state = {**state, "metrics": {"bytes": len(seen), "sha256": digest([seen])}}
     packed = io.BytesIO()
-    torch.save(state | {"sha256": digest(pieces(state))}, packed)
+    torch.save(state | {"sha256": digest(as_bytes(state))}, packed)
     with whole(out / "state.pt") as unfinished:
         unfinished.write_bytes(packed.getbuffer())
 
@@ -123,7 +123,7 @@ def read_state(path: Path, device) -> dict:
     try:
         state = torch.load(packed, map_location=device, weights_only=True)
         saved = state.pop("sha256")
-        whole = saved == digest(pieces(state))
+        whole = saved == digest(as_bytes(state))
     except Exception as error:  # a damaged archive raises whatever its reader stumbles over
         raise ValueError(f"{path} is damaged and cannot be read: {PUT_BACK}") from error
     if not whole:
@@ -131,7 +131,7 @@ def read_state(path: Path, device) -> dict:
     return state
 
 
-def pieces(value) -> Iterator[bytes]:
+def as_bytes(value) -> Iterator[bytes]:
     """A nested value as bytes, the same for the same content: names, shapes and every number's bits."""
     if isinstance(value, Tensor):
         yield f"{value.dtype}{tuple(value.shape)}".encode()
@@ -141,11 +141,11 @@ def pieces(value) -> Iterator[bytes]:
         yield f"dict {len(value)}".encode()
         for key, inner in value.items():
             yield repr(key).encode()
-            yield from pieces(inner)
+            yield from as_bytes(inner)
     elif isinstance(value, (list, tuple)):
         yield f"list {len(value)}".encode()
         for inner in value:
-            yield from pieces(inner)
+            yield from as_bytes(inner)
     else:
         yield repr(value).encode()
 

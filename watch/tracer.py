@@ -34,7 +34,7 @@ class Trace:
     def __init__(self, folder: Path):
         self.folder, self.lines = folder, []  # lines: one record each, as JSON
 
-    def begin(self) -> None:
+    def check_free(self) -> None:
         """Raise ValueError if the folder already holds a trace or cannot be made; makes nothing yet."""
         if any((self.folder / name).exists() for name in ("trace.json", "trace.html")):
             raise ValueError(f"{self.folder} already holds a trace: give another folder to --trace")

@@ -19,7 +19,7 @@ def last_box(answer: Answer) -> str:
         ("no box here, 14", None, "a text without a box: None"),
         (r"\boxed{3} and then \boxed{4", None, "a last box that is never closed: None"),
         (r"\boxed{}", None, "an empty box: None, not an empty text"),
-        (r"\boxed{{1},{2}} and \boxed{x^{2^{3}}}", "x^{2^{3}}", "braces three deep"),
+        (r"\boxed{{1},{2}} leads to \boxed{x^{2^{3}}}", "x^{2^{3}}", "braces three deep"),
     ]
     for text, truth, what in cases:
         got = answer(text)

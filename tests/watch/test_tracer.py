@@ -113,7 +113,7 @@ def test_no_text_can_end_its_script(traced):
 
 def test_a_record_is_on_disk_as_soon_as_it_is_made(tmp_path):
     trace = room.Trace(tmp_path / "deep" / "out")
-    trace.begin()
+    trace.check_free()
     for step in (0, 7):
         trace.add({"step": step, "completions": [], "loss": float("nan")})
         assert steps_in(trace.folder)[-1] == step
