@@ -337,7 +337,8 @@ def work(given: Settings) -> int:
         finish(run)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
-        run.save()
+        if run.settings.updates == 1:  # else the adapter may stand amid a step
+            run.save()
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
