@@ -14,7 +14,7 @@ from machine.loading import load_tokenizer
 from policy import reference_weights
 from settings import Settings, resolve
 from watch import recorder as room
-from watch.tracer import finite
+from watch.files import finite
 
 SMALL = {"prompts": 3, "group_size": 6, "max_new_tokens": 40, "threads": 1, "eval_problems": 0}
 TIMES = ("seconds_sample", "seconds_verify", "seconds_learn", "tokens_per_second")
@@ -230,9 +230,9 @@ def test_each_token_is_looked_at_once(tmp_path, monkeypatch):
     seen, added = [], []
     glimpse, add = room.glimpse, room.Recorder.add
 
-    def watched_glimpse(logits, ref_logits, token, *rest):
+    def watched_glimpse(logits, ref_logits, token, *rest, **flattened):
         seen.append(len(token))
-        return glimpse(logits, ref_logits, token, *rest)
+        return glimpse(logits, ref_logits, token, *rest, **flattened)
 
     def watched_add(self, micro_batch, looked_at):
         added.append((int(micro_batch.mask.sum()), looked_at is not None))
