@@ -375,5 +375,14 @@ def work(asked: Evaluation) -> int:
     return 0
 
 
+def command() -> int:
+    """`main` on this program's command line; 2 for flags that cannot be."""
+    try:
+        return main(parse())
+    except ValueError as error:
+        print(f"pass_at_k: {error}", file=sys.stderr)
+        return 2
+
+
 if __name__ == "__main__":
-    sys.exit(main(parse()))
+    sys.exit(command())

@@ -22,6 +22,7 @@ from enum import Enum
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
@@ -84,7 +85,7 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     rolled = rollout(run.policy, problems, settings, step, run.pieces)
     asked = asked_of(run.policy, rolled, settings)
     if step == 0 and asked:
-        print(in_words(asked, settings))
+        tqdm.write(in_words(asked, settings))  # above the bar
     recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
     learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
     metrics = {"step": step, "lr": rate, **learned.metrics, **(asked._asdict() if asked else {})}

@@ -57,11 +57,16 @@ def paper_settings(kind: type[Settings] = Settings, model: str | None = None) ->
 
 
 def asked_preset(arguments: Sequence[str] | None) -> tuple[str, str | None]:
-    """--preset and --model of a command line, before the rest of it is read: what they were set to."""
+    """--preset and --model of a command line, before the rest of it is read: what they were set to.
+
+    Raises ValueError for a preset that there is not.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default="none")
     parser.add_argument("--model")
     found, _ = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    if found.preset not in ("none", "paper"):
+        raise ValueError(f"--preset {found.preset} must be none or paper")
     return found.preset, found.model
 
 

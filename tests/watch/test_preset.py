@@ -4,6 +4,7 @@ import pytest
 
 from settings import Settings, resolve
 from watch.command_line import parse
+from watch.evaluation_options import parse as parse_evaluation
 from watch.preset import GIVEN, NOT_GIVEN, paper_settings, table_of_paper
 
 
@@ -57,6 +58,13 @@ def test_every_row_is_a_setting():
     for name in GIVEN | NOT_GIVEN:
         assert hasattr(settings, name), name
     assert "changed" not in table_of_paper(settings)
+
+
+def test_a_preset_that_there_is_not_is_named():
+    with pytest.raises(ValueError, match="--preset thesis"):
+        parse(["--preset", "thesis"])
+    with pytest.raises(ValueError, match="--preset thesis"):
+        parse_evaluation(["--adapter", "x", "--preset=thesis"])
 
 
 @pytest.mark.parametrize("flag", ["--top-p", "--top-k=5", "--min-p"])
