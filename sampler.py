@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from machine.fixed_decode import FixedDecoder
+from machine.fixed_decode import FixedDecoder, prefill
 from machine.limit import sample_less, within_memory
 
 
@@ -182,14 +182,7 @@ class GrowingDecoder:
     ):
         """The prefill. prompt_ids, prompt_mask (p, L); copies (p,): how many rows each prompt gets."""
         self.model = model
-        position = (prompt_mask.cumsum(dim=1) - 1).clamp_min(0)  # (p, L): padding does not count
-        out = model(
-            input_ids=prompt_ids,
-            attention_mask=prompt_mask,
-            position_ids=position,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        position, out = prefill(model, prompt_ids, prompt_mask)  # (p, L)
         self.cache = out.past_key_values
         row = torch.arange(len(copies), device=copies.device).repeat_interleave(copies)  # (b,)
         self.cache.batch_select_indices(

@@ -60,14 +60,7 @@ class FixedDecoder:
     ):
         """The prefill. prompt_ids, prompt_mask (p, L); copies (p,): how many rows each prompt gets."""
         self.model, device = model, prompt_ids.device
-        position = (prompt_mask.cumsum(dim=1) - 1).clamp_min(0)  # (p, L): padding does not count
-        out = model(
-            input_ids=prompt_ids,
-            attention_mask=prompt_mask,
-            position_ids=position,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        position, out = prefill(model, prompt_ids, prompt_mask)  # (p, L)
         row = torch.arange(len(copies), device=device).repeat_interleave(copies)  # (b,)
         self.rows, self.filled = power_of_two(len(row)), prompt_ids.shape[1]
         self.size = self.filled + max_new_tokens
@@ -170,6 +163,22 @@ class FixedDecoder:
         with torch.cuda.graph(graph, pool=pool):
             logits = self.forward(rows, slots)  # (rows, V)
         return graph, logits
+
+
+def prefill(model: Callable, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, object]:
+    """Each prompt once through the model: its tokens' positions (p, L), and the model's output.
+
+    prompt_ids, prompt_mask (p, L), padded on the left; the output has the cache and the last logits.
+    """
+    position = (prompt_mask.cumsum(dim=1) - 1).clamp_min(0)  # (p, L): padding does not count
+    out = model(
+        input_ids=prompt_ids,
+        attention_mask=prompt_mask,
+        position_ids=position,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return position, out
 
 
 def power_of_two(rows: int) -> int:
