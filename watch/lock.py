@@ -38,13 +38,17 @@ def sign(descriptor: int) -> None:
     os.pwrite(descriptor, json.dumps(mine).encode() + b"\n", 0)
 
 
-def holder(path: Path) -> str:
-    """Who holds a lock, in words."""
-    try:
-        signed = json.loads(path.read_text())
-        return f"process {signed['pid']} on {signed['host']} since {signed['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+def holder(path: Path, patience: float = 1.0) -> str:
+    """Who holds a lock, in words; patience: seconds that a holder gets to sign what it just locked."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            signed = json.loads(path.read_text())
+            return f"process {signed['pid']} on {signed['host']} since {signed['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            if time.monotonic() > until:
+                return "another process"
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager

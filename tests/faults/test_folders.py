@@ -25,7 +25,7 @@ from faults.runs import (
 )
 from pass_at_k import Evaluation
 from settings import Settings
-from watch.lock import locked
+from watch.lock import holder, locked
 
 
 @pytest.fixture
@@ -289,3 +289,15 @@ def test_pass_at_k_says_before_sampling_that_out_cannot_be_written(finished, tmp
     asked = Evaluation(str(finished), n=2, problems=2, out=str(tmp_path / "no" / "dir" / "x.json"))
     assert pass_at_k.main(asked) == 2
     assert "--out" in sentence(capsys, "pass_at_k")
+
+
+def test_a_holder_that_is_about_to_sign_is_waited_for(tmp_path):
+    """Between locking and signing the file is empty: the second process must not miss the name."""
+    lock = tmp_path / ".lock"
+    lock.write_text("")
+    signed = '{"pid": 41, "host": "here", "since": "2026-01-01 10:00:00"}\n'
+    later = threading.Timer(0.2, lock.write_text, [signed])
+    later.start()
+    assert holder(lock) == "process 41 on here since 2026-01-01 10:00:00"
+    later.join()
+    assert holder(tmp_path / "none", patience=0.05) == "another process"
