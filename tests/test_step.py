@@ -154,3 +154,14 @@ def test_learning_raises_the_probability_of_what_was_rewarded(tmp_path):
 def signal_in(run, step):
     rolled = room.rollout(run.policy, run.problems_of(step), run.settings, step)
     return room.rollout_metrics(rolled)["groups_with_signal"] > 0
+
+
+def test_parity_is_measured_before_any_update(run):
+    """After the first of several updates pi_theta is no longer pi_old, and the gap says nothing."""
+    for group in run.optimizer.param_groups:
+        group["lr"] = 1e-2
+    rolled = room.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    twice = replace(run.settings, updates=2)
+    metrics = room.learn(run.policy, run.optimizer, rolled, twice).metrics
+    after = room.backward(run.policy, rolled, run.settings, run.pieces)
+    assert metrics["parity_max"] < 1e-3 < after["parity_max"]
