@@ -40,7 +40,8 @@ from pass_at_k import count_correct
 from policy import Policy, load_policy
 from problems import Problem, puzzles
 from settings import BUNDLED_BASE, Settings, resolve
-from watch.run_folder import read_metrics, save_adapter, write_whole
+from watch.files import write_whole
+from watch.run_folder import read_metrics, save_adapter
 
 PROTOCOL = ("steps", "problems", "pool", "samples")  # options that all cells of a comparison share
 LAST = 20  # steps at the end of a run that its entropy and reward are averaged over

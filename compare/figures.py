@@ -9,7 +9,7 @@ import numpy as np
 from compare.plan import BASE, PHI_MINS, WEIGHTS, grid
 from compare.results import Results, crossed_bootstrap
 from watch.figures import COLOURS
-from watch.run_folder import whole
+from watch.files import whole
 
 
 def draw_figures(found: Results, out: Path) -> list[Path]:

@@ -7,7 +7,8 @@ import pytest
 from objective import ARMS
 from settings import Settings, learning_rate, resolve
 from watch.command_line import parse, resumed
-from watch.run_folder import load_config, save_config, whole
+from watch.files import whole
+from watch.run_folder import load_config, save_config
 
 
 def test_everything_left_open_is_decided():

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from policy import TRAINED
 from problems import is_known_set
 from settings import BUNDLED_BASE, Settings, flag, is_bundled
 from watch.files import (
@@ -35,12 +36,10 @@ from watch.files import (
     naming,
     reason,
     remove_parts,
-    whole,
     write_whole,
 )
-from watch.lock import LOCK, hold, locked
+from watch.lock import LOCK, hold
 
-__all__ = ["locked", "whole", "write_whole"]  # the one door to writing: others take them from here
 PATHS = ("model", "data", "eval_data", "data_dir", "adapter", "trace")  # settings that may be paths
 WEIGHTS = (
     "*.safetensors",
@@ -242,7 +241,7 @@ def save_adapter(model, out: Path) -> None:
     unfinished, final = out / f"adapter.{os.getpid()}-{secrets.token_hex(4)}{PART}", out / "adapter"
     try:
         with naming(final):
-            model.save_pretrained(unfinished, selected_adapters=["default"])  # not the reference's
+            model.save_pretrained(unfinished, selected_adapters=[TRAINED])  # not the reference's
             final.mkdir(exist_ok=True)
             for path in sorted(unfinished.iterdir()):
                 keep_bytes(path)

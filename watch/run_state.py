@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from policy import REFERENCE, TRAINED
 from settings import Settings
 from watch.files import digest, remove_parts, whole
 from watch.run_folder import check_inputs, claim, claim_own, load_run, save_config
@@ -102,7 +103,7 @@ def load_state(out: Path, run: str, shapes: dict[str, torch.Size], device) -> di
         )
     saved = {name: value.shape for name, value in state["adapter"].items()}
     for name in [*shapes, *saved]:  # a refreshed reference has the shapes of the trained adapter
-        has, needs = saved.get(name), shapes.get(name.replace(".reference.", ".default."))
+        has, needs = saved.get(name), shapes.get(name.replace(f".{REFERENCE}.", f".{TRAINED}."))
         if has != needs:
             raise ValueError(
                 f"{path} holds another adapter: {name} is {has and tuple(has)}, not "

@@ -10,7 +10,7 @@ import rapo_mini
 from docs.trace_screenshot import MISSING, chromium, chromium_path
 from settings import Settings
 from watch import tracer
-from watch.run_folder import write_whole
+from watch.files import write_whole
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason=MISSING)
 HOSTILE = "</script><script>document.title='owned'</script> & &lt; <b>x</b>"
