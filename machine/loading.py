@@ -101,6 +101,8 @@ def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Modu
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of keys that are missing: that is checked here
             loaded = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+        for config in loaded.peft_config.values():
+            config.base_model_name_or_path = model  # PEFT asks the hub for whatever stands here
         check_tensors(loaded, adapter)
         return loaded
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
@@ -143,8 +145,8 @@ def quiet_libraries() -> None:
 def load_tokenizer(model: str):
     """The tokenizer as its tokenizer.json says.
 
-    Not through AutoTokenizer: for any model of the class Qwen2 that builds Qwen's own byte-level
-    tokenizer around the vocabulary, and the bundled base splits its text in another way.
+    Not through AutoTokenizer: for a model of the class Qwen2 that builds Qwen's own byte-level tokenizer
+    around any vocabulary, unless the folder asks for another (`tiny_base/word_tokenizer.py`).
     """
     from transformers import PreTrainedTokenizerFast
 
