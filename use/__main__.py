@@ -30,4 +30,4 @@ def work(asked: Talk | Merge | Push) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Talk | Merge | Push, description=__doc__)))
+    sys.exit(main(tyro.cli(Talk | Merge | Push, prog="python -m use", description=__doc__)))

@@ -7,8 +7,8 @@ W + scale * B A takes the place of W in each linear layer, and is rounded once, 
                        pass@k has measured
     --onto original    the base as it was before it was rounded to 4 bits: the adapter never saw it
 
-Neither is taken on trust: the merged folder is loaded as anybody would load it, and its log-probs are held
-against those of the adapter on its base, on completions that the trained policy has sampled.
+Neither is taken on trust: the merged folder is loaded as anybody would load it, and its log-probs are
+held against those of the adapter on its base, on completions that the trained policy has sampled.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-import os
-import re
-import secrets
+import logging
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -34,9 +31,8 @@ from policy import sampling_weights
 from problems import Problem, both_sides
 from settings import Settings
 from step import prompts_of, sample_groups
+from use.folder import refuse_used, written_whole
 from use.trained import Trained, find, load
-from watch.files import PART, keep_bytes, keep_name, naming
-from watch.lock import held
 from watch.terminal import harmless
 
 MOST_TOKENS = 256  # of a completion that is measured
@@ -46,16 +42,16 @@ PROBLEMS = [  # where the run's own problems cannot be had
     Problem("What is 12 + 30?", "42"),
     Problem("Solve 2x + 6 = 20 for x.", "7"),
 ]
-TOKENIZER_FILES = ("tokenizer*", "*token*.json", "vocab*", "merges.txt", "chat_template*", "*tokenizer.py")
+TOKENIZER_FILES = ("*token*.json", "*tokenizer.py", "vocab*", "merges.txt", "chat_template*")
 
 
 @dataclass(frozen=True)
 class Merge:
     """Write base and adapter as one model, in 16-bit safetensors, and measure what it lost."""
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run, runs/my-run, or of its adapter."""
-    out: Annotated[str, tyro.conf.Positional]
+    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """The folder to write: a new one."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Of the weights that are written."""
@@ -93,7 +89,7 @@ def merge(asked: Merge) -> Difference | None:
     Raises ValueError, naming the argument or the flag, for bad input, before any weights are loaded.
     """
     out = Path(asked.out)
-    refuse_used(out)
+    refuse_used(out, "OUT")
     if not 0 <= asked.completions <= 1024:
         raise ValueError(f"--completions {asked.completions} must lie between 0 and 1024")
     same = ("model", "quant", "threads")
@@ -104,7 +100,7 @@ def merge(asked: Merge) -> Difference | None:
             f"{asked.run} was trained on the weights as they are"
         )
     before = measured(trained, asked.completions)
-    with written_whole(out) as folder:
+    with written_whole(out, "OUT") as folder:
         model = merged(trained, asked.onto)
         save(model, getattr(torch, asked.dtype), folder)
         del model
@@ -114,43 +110,10 @@ def merge(asked: Merge) -> Difference | None:
     print(f"merged: {harmless(str(out))}, {size / 1e6:,.1f} MB in {asked.dtype}")
     if found:
         print(
-            f"|log p of the merged model - log p of the adapter on its base|, over {found.tokens} sampled "
-            f"tokens: mean {found.mean:.2g}, at most {found.largest:.2g} nats"
+            f"|log p of the merged model - log p of the adapter on its base|, over {found.tokens} "
+            f"sampled tokens: mean {found.mean:.2g}, at most {found.largest:.2g} nats"
         )
     return found
-
-
-def refuse_used(out: Path) -> None:
-    """Raise ValueError unless there is nothing at `out`, and something can be put there."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"OUT {out} is there already: give the name of a new folder")
-    parent = out.absolute().parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ValueError(f"OUT {out} cannot be made: {parent} is no folder that can be written to")
-
-
-@contextlib.contextmanager
-def written_whole(out: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` when the block ends without an error.
-
-    Killed before that, there is no `out`; what was left half written is removed by the next attempt.
-    """
-    with held(out):
-        for left in out.absolute().parent.iterdir():  # of attempts that were killed
-            if re.fullmatch(re.escape(out.name) + r"\.\d+-[0-9a-f]{8}\.part", left.name):
-                shutil.rmtree(left)
-        unfinished = out.with_name(f"{out.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
-        try:
-            with naming(out):
-                unfinished.mkdir()
-                yield unfinished
-                for path in unfinished.iterdir():
-                    keep_bytes(path)
-                refuse_used(out)  # nobody made it meanwhile
-                os.replace(unfinished, out)
-            keep_name(out.absolute().parent)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 # ---------------------------------------------------------------- the weights
@@ -163,13 +126,14 @@ def merged(trained: Trained, onto: str) -> nn.Module:
     quant = settings.quant if onto == "trained" else "none"
     base, _ = load_base(settings.model, quant, device)
     if quant == "nf4":
+        logging.getLogger("transformers.integrations.bitsandbytes").setLevel(logging.ERROR)
         base.train()  # in eval mode bitsandbytes packs 4-bit weights for the CPU, and they stay packed
         base = base.dequantize()
     return with_saved_lora(base, trained.adapter, settings.model).merge_and_unload().eval()
 
 
 def save(model: nn.Module, dtype: torch.dtype, folder: Path) -> None:
-    """Round the weights once and write them. Raises ValueError for a number that dtype has no room for."""
+    """Round the weights once and write them. Raises ValueError for a number too large for dtype."""
     for name, weight in model.named_parameters():
         weight.requires_grad_(False)
         weight.data = weight.data.to(dtype)

@@ -36,9 +36,9 @@ HELP = "a problem; an empty line samples again; /gold ANSWER judges what was sho
 class Talk:
     """Base and trained model side by side, on a problem of yours; without one, line after line."""
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run, runs/my-run, or of its adapter."""
-    prompt: Annotated[str | None, tyro.conf.Positional] = None
+    prompt: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="PROMPT")] = None
     """A problem, as the run's data has it. None: ask for one after the other."""
     n: int = 4
     """Samples of each side."""
@@ -102,7 +102,7 @@ def check_gold_given(gold: str) -> None:
     try:
         check_gold(gold)
     except ValueError as error:
-        raise ValueError(f"--gold {harmless(gold)!r} cannot be read: {error}") from error
+        raise ValueError(f"{harmless(str(error))} (--gold)") from error
 
 
 def check_text(text: str) -> None:
@@ -259,7 +259,10 @@ def print_side_by_side(base: Answers, trained: Answers, limit: int, gold: str | 
     rows = zip(shown(base, limit, gold), shown(trained, limit, gold), strict=True)
     for number, (one, other) in enumerate(rows, start=1):
         table.add_row(str(number), one, other)
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def rights(side: Answers, gold: str) -> int:

@@ -16,7 +16,7 @@ import torch
 from machine.loading import find_model
 from policy import Policy, load_policy
 from settings import BUNDLED_BASE, Settings, check, resolve
-from watch.run_folder import adapter_in, settings_of
+from watch.run_folder import adapter_in, load_run, model_digest, settings_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Trained:
 
     adapter: Path  # its folder
     folder: Path | None  # the run's; None: the adapter stands alone
-    settings: Settings
+    settings: Settings  # the run's own; its `adapter` is the one that the run began with
 
 
 def find(run: str, model: str | None = None, quant: str | None = None, **changed) -> Trained:
@@ -37,7 +37,9 @@ def find(run: str, model: str | None = None, quant: str | None = None, **changed
     place = Path(run)
     if not place.is_dir():
         what = "is a file" if place.exists() else "is not there"
-        raise ValueError(f"RUN {run} {what}: give the folder of a run or of an adapter, as runs/my-run")
+        raise ValueError(
+            f"RUN {run} {what}: give the folder of a run or of an adapter, as runs/my-run"
+        )
     adapter = Path(adapter_in(place))
     beside = [f for f in (place, adapter.absolute().parent) if (f / "config.json").exists()]
     folder = beside[0] if beside else None
@@ -58,10 +60,25 @@ def find(run: str, model: str | None = None, quant: str | None = None, **changed
     if settings.model == BUNDLED_BASE.name and not Path(settings.model).is_dir():
         settings = replace(settings, model=str(BUNDLED_BASE))
     fixed = bool(settings.fixed_decode) and torch.cuda.is_available()
-    settings = replace(settings, adapter=str(adapter), fixed_decode=fixed)
+    settings = replace(settings, fixed_decode=fixed)
     check(settings)
     find_model(settings.model)
+    if folder:
+        check_base(settings.model, folder)
     return Trained(adapter, folder, settings)
+
+
+def check_base(model: str, folder: Path) -> None:
+    """Raise ValueError unless a base in a folder of this disk is the one that the run began with."""
+    try:
+        known = load_run(folder)["inputs"]["model"]
+    except (ValueError, KeyError):
+        return  # a run of python -m scale keeps no hashes
+    if Path(model).is_dir() and model_digest(model, None) != known:
+        raise ValueError(
+            f"the base {model} is not the one that the run in {folder} was trained on (another hash): "
+            "name that one with --model"
+        )
 
 
 def named_base(adapter: Path) -> str:
