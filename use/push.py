@@ -122,7 +122,7 @@ def put_together(trained: Trained, base: Base, name: str, folder: Path) -> None:
         shutil.copyfile(trained.adapter / file, folder / file)
     config = json.loads((folder / ADAPTER_FILES[0]).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.name
-    (folder / ADAPTER_FILES[0]).write_text(json.dumps(config, indent=2) + "\\n", encoding="utf-8")
+    (folder / ADAPTER_FILES[0]).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     for file in ("curves.png", "metrics.jsonl"):
         if trained.folder and (trained.folder / file).exists():
             shutil.copyfile(trained.folder / file, folder / file)
@@ -156,9 +156,10 @@ def upload(folder: Path, asked: Push) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    hub, message = HfApi(), "Adapter and model card by rapo-mini"
+    hub, message, made = HfApi(), "Adapter and model card by rapo-mini", ""
     try:
         url = hub.create_repo(asked.name, private=asked.private, exist_ok=asked.update)
+        made = "; the repository is there, so next time add --update"
         hub.upload_folder(repo_id=asked.name, folder_path=folder, commit_message=message)
         return str(url)
     except HfHubHTTPError as error:
@@ -171,4 +172,4 @@ def upload(folder: Path, asked: Push) -> str:
         said = refused.get(status) or f"the hub said {str(error).splitlines()[0]}"
     except Exception as error:  # of many classes, those of an HTTP client among them
         said = f"the hub cannot be reached ({' '.join(str(error).split())[:200]})"
-    raise ValueError(f"nothing was uploaded to {asked.name}: {said}")
+    raise ValueError(f"nothing was uploaded to {asked.name}: {said}{made}")

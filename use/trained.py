@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from machine.loading import find_model
+from machine.loading import adapter_in, find_model
 from policy import Policy, load_policy
 from settings import BUNDLED_BASE, Settings, check, resolve
-from watch.run_folder import adapter_in, load_run, model_digest, settings_of
+from watch.run_folder import load_run, model_digest, settings_of
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,16 @@ def find(run: str, model: str | None = None, quant: str | None = None, **changed
             f"RUN {run} {what}: give the folder of a run or of an adapter, as runs/my-run"
         )
     adapter = Path(adapter_in(place))
-    beside = [f for f in (place, adapter.absolute().parent) if (f / "config.json").exists()]
-    folder = beside[0] if beside else None
     if not (adapter / "adapter_config.json").exists():
-        if folder is None:
+        if not (place / "config.json").exists():
             raise ValueError(f"RUN {run} holds neither a run nor an adapter: give runs/my-run")
         raise ValueError(
             f"RUN {run} holds no adapter yet, its run did not come to an end: "
             f"python rapo_mini.py --resume {run}"
         )
+    folder = adapter.absolute().parent
+    if adapter.name != "adapter" or not (folder / "config.json").exists():
+        folder = None
     base = named_base(adapter)
     if folder:
         settings = settings_of(folder)

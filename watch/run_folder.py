@@ -25,6 +25,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from machine.loading import adapter_in
 from policy import TRAINED
 from problems import is_known_set
 from settings import BUNDLED_BASE, Settings, flag, is_bundled
@@ -287,13 +288,6 @@ def known_name(model: str) -> str:
         return f"{cached[1]}/{cached[2]}"
     place = Path(model)
     return place.resolve().name if place.is_dir() or place.is_absolute() else model
-
-
-def adapter_in(folder: str | Path) -> str:
-    """The folder of an adapter, given itself or the run that wrote it."""
-    inside = Path(folder) / "adapter"
-    alone = not (Path(folder) / "adapter_config.json").exists()
-    return str(inside) if alone and (inside / "adapter_config.json").exists() else str(folder)
 
 
 def trained_on_a_part(adapter: str, data: str) -> bool:
