@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from problems import Problem, render_prompt
@@ -15,6 +15,7 @@ from settings import Settings, flag, is_bundled, resolve
 from use.trained import Trained
 
 BUNDLED_LICENCE = "mit"
+ADAPTER_FOLDER = "adapter"  # where the base is in the repository too
 NO_CHOICE = {"model", "out", "resume", "trace", "trace_at", "dry_run", "gpu_memory", "show_every"}
 PATHS = ("data", "eval_data", "data_dir", "adapter")
 
@@ -142,7 +143,9 @@ def how_to_load(trained: Trained, base: Base, name: str) -> str:
 
     An adapter that was trained on a base in 4 bits is loaded onto that, for there it was measured.
     """
-    inside = f', subfolder="{base.name}"' if base.hub_id is None else ""
+    inside = beside = ""
+    if base.hub_id is None:
+        inside, beside = f', subfolder="{base.name}"', f', subfolder="{ADAPTER_FOLDER}"'
     source = name if base.hub_id is None else base.hub_id
     question = "What comes next: 2, 5, 8, 11?" if base.hub_id is None else "What is 12 + 30?"
     prompt = render_prompt(trained.settings.prompt_template, Problem(question, ""))
@@ -160,7 +163,7 @@ from transformers import {imports}
 {bits}
 tokenizer = AutoTokenizer.from_pretrained("{source}"{inside})
 base = AutoModelForCausalLM.from_pretrained("{source}"{inside}{weights})
-model = PeftModel.from_pretrained(base, "{name}")
+model = PeftModel.from_pretrained(base, "{name}"{beside})
 ```
 
 It was trained on prompts of this form; sample at temperature {trained.settings.temperature:g}:
@@ -200,7 +203,8 @@ def command_of(trained: Trained) -> str:
         name: getattr(settings, name) for name in ("model", "arm", "phi", "kl_form", "data")
     }
     chosen, _ = resolve(Settings(**decisive))  # what the rest would be beside these
-    plain, _ = resolve(Settings(model=settings.model))  # and what these would be
+    plain, _ = resolve(Settings(model=settings.model, arm=settings.arm))  # and what these would be
+    plain = replace(plain, arm=Settings.arm)
     model = "tiny_base" if is_bundled(settings.model) else outside(settings.model)
     words = ["python", "rapo_mini.py", "--model", model]
     for field in fields(Settings):
@@ -210,7 +214,7 @@ def command_of(trained: Trained) -> str:
         if value is None or value == default or field.name in NO_CHOICE or of_phi:
             continue
         name = flag(field.name)
-        if isinstance(value, bool):
+        if isinstance(field.default, bool):  # a switch; where None is a third choice it has a value
             words.append(name if value else name.replace("--", "--no-", 1))
             continue
         several = value if isinstance(value, (list, tuple)) else [value]

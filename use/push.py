@@ -1,7 +1,8 @@
 """Share an adapter on the Hugging Face hub, with a card that says what it is and how good it is.
 
 What is uploaded: the adapter, README.md (`use/card.py`), the run's curves and its metrics. The bundled
-base is on no hub, so an adapter on it takes it along, in a folder of its own.
+base is on no hub, so an adapter on it takes it along: then adapter and base have a folder each, for beside
+an adapter in the root transformers would look for the base elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated
 import tyro
 
 from settings import BUNDLED_BASE, is_bundled
-from use.card import BUNDLED_LICENCE, Base, card
+from use.card import ADAPTER_FOLDER, BUNDLED_LICENCE, Base, card
 from use.folder import refuse_used, written_whole
 from use.trained import Trained, find
 from watch.run_folder import known_name
@@ -118,11 +119,13 @@ def licence_on_hub(name: str) -> str | None:
 
 def put_together(trained: Trained, base: Base, name: str, folder: Path) -> None:
     """Write all that is uploaded into a folder. Nothing in it names a path of this disk."""
+    adapter = folder / (ADAPTER_FOLDER if base.hub_id is None else "")
+    adapter.mkdir(exist_ok=True)
     for file in ADAPTER_FILES:
-        shutil.copyfile(trained.adapter / file, folder / file)
-    config = json.loads((folder / ADAPTER_FILES[0]).read_text(encoding="utf-8"))
+        shutil.copyfile(trained.adapter / file, adapter / file)
+    config = json.loads((adapter / ADAPTER_FILES[0]).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.name
-    (folder / ADAPTER_FILES[0]).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (adapter / ADAPTER_FILES[0]).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     for file in ("curves.png", "metrics.jsonl"):
         if trained.folder and (trained.folder / file).exists():
             shutil.copyfile(trained.folder / file, folder / file)

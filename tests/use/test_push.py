@@ -37,8 +37,8 @@ def looked_at(finished_run, tmp_path_factory):
 
 def test_a_dry_run_writes_what_would_be_uploaded(looked_at, finished_run):
     names = {str(p.relative_to(looked_at)) for p in looked_at.rglob("*") if p.is_file()}
-    assert {"README.md", "curves.png", "metrics.jsonl", "adapter_config.json"} <= names
-    assert {"adapter_model.safetensors", "tiny_base/model.safetensors"} <= names
+    assert {"README.md", "curves.png", "metrics.jsonl", "adapter/adapter_config.json"} <= names
+    assert {"adapter/adapter_model.safetensors", "tiny_base/model.safetensors"} <= names
     assert not any(name.endswith(".pt") or "state" in name for name in names)
     same = (looked_at / "curves.png").read_bytes() == (finished_run / "curves.png").read_bytes()
     assert same and {p.name for p in looked_at.parent.iterdir()} == {"look"}
@@ -50,7 +50,7 @@ def test_nothing_that_is_uploaded_names_a_path_of_this_disk(looked_at, finished_
             content = path.read_bytes()
             assert str(ROOT).encode() not in content, path
             assert str(finished_run.parent).encode() not in content, path
-    config = json.loads((looked_at / "adapter_config.json").read_text())
+    config = json.loads((looked_at / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "tiny_base"
 
 
@@ -136,7 +136,9 @@ def test_a_run_that_was_not_measured_says_so(finished_run, tmp_path):
 
 RUNS = [
     {"steps": 7, "lr": 0.02, "prompts": 2, "seed": 5},
-    {"arm": "grpo", "alpha": 0.1, "kl_form": "exact", "checkpoint_layers": True},
+    {"arm": "grpo", "alpha": 0.1, "checkpoint_layers": True},
+    {"arm": "no-kl"},
+    {"kl_form": "sampled", "tau_max": 3.0},
     {"phi": "inverse", "prompt_template": "Q: {problem}\nA:", "temperature": 0.7},
     {"phi_min": 0.3, "eval_problems": 0, "quant": "nf4", "updates": 2, "adapter": "runs/first"},
 ]
@@ -153,7 +155,7 @@ def test_the_cards_command_makes_the_same_run(finished_run, tmp_path, monkeypatc
     assert {k: v for k, v in ours.items() if k != "out"} == {
         k: v for k, v in theirs.items() if k != "out"
     }
-    assert len(words) <= 4 + 2 * len(given), "only what was chosen"
+    assert len(words) <= 4 + 2 * len(given), words  # only what was chosen
 
 
 def test_a_path_in_the_command_is_a_name(finished_run, tmp_path):
@@ -258,6 +260,14 @@ def test_a_base_in_a_folder_of_this_disk_needs_its_name(
     assert config["base_model_name_or_path"] == "Qwen/Qwen2.5-3B"
     assert "the licence of Qwen/Qwen2.5-3B" in (tmp_path / "look" / "README.md").read_text()
     assert not (tmp_path / "look" / "tiny_base").exists()
+
+
+def test_what_was_shared_is_talked_to_again(looked_at, capsys):
+    """Downloaded, the folder is a RUN like any other."""
+    from use.talk import Talk
+
+    assert main(Talk(str(looked_at), "What comes next: 2, 5, 8, 11?", n=1)) == 0
+    assert "trained" in capsys.readouterr().out
 
 
 def test_a_damaged_summary_is_a_sentence(finished_run, tmp_path, capsys):
