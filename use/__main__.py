@@ -29,5 +29,10 @@ def work(asked: Talk | Merge | Push) -> int:
     return 0
 
 
+def parse(arguments: list[str] | None = None) -> Talk | Merge | Push:
+    """What a command line asks for."""
+    return tyro.cli(Talk | Merge | Push, args=arguments, prog="python -m use", description=__doc__)
+
+
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Talk | Merge | Push, prog="python -m use", description=__doc__)))
+    sys.exit(main(parse()))

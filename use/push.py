@@ -1,8 +1,8 @@
 """Share an adapter on the Hugging Face hub, with a card that says what it is and how good it is.
 
 What is uploaded: the adapter, README.md (`use/card.py`), the run's curves and its metrics. The bundled
-base is on no hub, so an adapter on it takes it along: then adapter and base have a folder each, for beside
-an adapter in the root transformers would look for the base elsewhere.
+base is on no hub, so an adapter on it takes it along. Then adapter and base have a folder each: beside an
+adapter in the root, transformers would look for the base elsewhere.
 """
 
 from __future__ import annotations
