@@ -99,6 +99,7 @@ def merge(asked: Merge) -> Difference | None:
             "--onto original has a meaning for a base in 4 bits only (--quant nf4): the adapter in "
             f"{asked.run} was trained on the weights as they are"
         )
+    print(f"merging {harmless(asked.run)} into {harmless(str(out))}", flush=True)
     before = measured(trained, asked.completions)
     with written_whole(out, "OUT") as folder:
         model = merged(trained, asked.onto)

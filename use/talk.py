@@ -83,10 +83,11 @@ def talk(asked: Talk) -> None:
     render_prompt(settings.prompt_template, Problem("", ""))  # refuse a template without a place
     if asked.prompt is not None:
         check_text(asked.prompt)
-    talker = Talker(trained, asked.n)
     print(
-        f"{harmless(asked.run)}: {asked.n} samples of each side, at temperature {settings.temperature:g}"
+        f"{harmless(asked.run)}: {asked.n} samples of each side, at temperature {settings.temperature:g}",
+        flush=True,
     )
+    talker = Talker(trained, asked.n)
     if asked.prompt is not None:
         talker.ask(asked.prompt, asked.gold)
         return
