@@ -47,7 +47,7 @@ def known_counts(facts: dict) -> tuple[np.ndarray, Path] | None:
             counts = np.array(found["correct"], dtype=int)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        whole = counts.shape == (facts["problems"],) and (0 <= counts).all()
+        whole = counts.shape == (facts["problems"],) and (counts >= 0).all()
         if found.get("facts") == facts and whole and (counts <= facts["samples"]).all():
             return counts, path
     return None
