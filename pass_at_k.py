@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from machine.loading import find_model
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import Problem, load_problems
+from problems import Judge, Problem, load_problems
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -35,7 +35,7 @@ from watch.evaluation_options import Evaluation, parse, read_ks
 from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
 from watch.files import as_json, write_whole
 from watch.lock import held
-from watch.run_folder import adapter_in, evaluations_of, trained_on_a_part
+from watch.run_folder import adapter_in, evaluations_of, run_of, trained_on_a_part
 from watch.terminal import harmless
 
 
@@ -100,13 +100,15 @@ def count_correct(
     rows: int = 512,
     label: str = "",
     log: Log | None = None,
+    judge: Judge | None = None,
 ) -> np.ndarray:
     """How many of `samples` completions of each problem are right: (N,) integers.
 
     settings: how to sample, with top_p beside it; adapter_on: the trained policy, or the base under it.
     rows: completions of one batch, graded and logged together. label: the draw's name on the screen and
-    in the log.
+    in the log. judge: None as the settings say; right is a reward of at least settings.right_at.
     """
+    judge = judge or Judge(settings)
     generator = torch.Generator().manual_seed(seed)
     correct = np.zeros(len(problems), dtype=int)
     group, sample_rows = min(samples, rows), settings.sample_rows
@@ -136,7 +138,8 @@ def count_correct(
                     generator=generator,
                     top_p=top_p,
                 )
-                lines = graded(batch, decode(policy, completions.tokens, completions.mask))
+                texts = decode(policy, completions.tokens, completions.mask)
+                lines = graded(batch, texts, judge, settings.right_at)
                 correct[first : first + len(batch)] += [line["correct"] for line in lines]
                 if log:
                     place = {"draw": label, "first": first, "sample": sampled, "of": len(batch)}
@@ -296,6 +299,7 @@ def evaluate(asked: Evaluation) -> Comparison:
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
     same += ("threads", "prompt_template", "seed")
     given = {name: getattr(asked, name) for name in same} | {"adapter": adapter_in(asked.adapter)}
+    given |= reward_of(asked)
     settings, sentence = resolve(Settings(**given))
     count = asked.problems
     for name, value in (("problems", 1 if count is None else count), ("n", asked.n)):
@@ -306,10 +310,12 @@ def evaluate(asked: Evaluation) -> Comparison:
     if asked.out:
         check_place(Path(asked.out))
     find_model(settings.model)
+    judge = Judge(settings)
     side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
     problems = load_problems(
         asked.data, "test", count, asked.seed, "--data, --problems", asked.data_dir, side
     )
+    judge.try_on(problems)
     ks = read_ks(asked.k)
     pass_at_k(
         asked.n, np.zeros(0), max(ks, default=1)
@@ -330,7 +336,8 @@ def evaluate(asked: Evaluation) -> Comparison:
     name = log_name(asked.data, asked.n, asked.seed) + ".jsonl"
     path = Path(asked.log) if asked.log else evaluations_of(settings.adapter) / name
     with held(path):
-        log = Log(path, log_header(settings, problems, asked.n, rows) | {"top_p": asked.top_p})
+        header = log_header(settings, problems, asked.n, rows, judge) | {"top_p": asked.top_p}
+        log = Log(path, header)
         print(
             f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
         )
@@ -343,7 +350,19 @@ def evaluate(asked: Evaluation) -> Comparison:
             top_p=asked.top_p,
             rows=rows,
             log=log,
+            judge=judge,
         )
+
+
+def reward_of(asked: Evaluation) -> dict:
+    """The settings that say what is right: as asked, or those of the run that wrote the adapter."""
+    names = ("reward", "reward_seconds", "right_at")
+    given = {name: getattr(asked, name) for name in names if getattr(asked, name) not in (None, ())}
+    run = run_of(adapter_in(asked.adapter))
+    if run and run.reward and not asked.reward:
+        print(f"reward: {' + '.join(run.reward)}, that of the run (--reward)")
+        return {name: getattr(run, name) for name in names} | given
+    return given
 
 
 def check_place(out: Path) -> None:

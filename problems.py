@@ -1,10 +1,11 @@
-"""A problem, its prompt, and the door to where problems come from.
+"""A problem, its prompt, what a completion of it is worth, and the door to where problems come from.
 
 A problem is a question in words and a gold answer; everything else in the project sees only those two:
 
     What comes next: 2, 5, 8, 11?        gold: 14
 
-    --data puzzles | simplerl-8k | gsm8k | math500 | aime24 | aime25 | path.jsonl
+    --data puzzles | simplerl-8k | gsm8k | math500 | aime24 | aime25 | FILE | FOLDER | owner/name
+    --reward verify | FILE.py:NAME
 
 `worlds/` knows how each of these is made or read. The paper trains on simplerl-8k and reports aime24 and
 aime25; the bundled puzzles are ours.
@@ -13,12 +14,15 @@ aime25; the bundled puzzles are ours.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from settings import Settings
+from verifier import Verdict
 from worlds import files, public_sets
 from worlds import puzzles as bundled
+from worlds.rewards import Rewards
 
 TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
 
@@ -30,6 +34,7 @@ class Problem:
     problem: str
     answer: str
     kind: str = ""
+    columns: Mapping[str, object] = field(default_factory=dict, hash=False)  # for --reward alone
 
 
 PROMPT_TEMPLATES = {
@@ -55,6 +60,35 @@ def render_prompt(template: str, problem: Problem) -> str:
             "that holds {problem} (--prompt-template)"
         )
     return text.replace("{problem}", problem.problem)
+
+
+class Judge:
+    """What completions are worth: the functions of --reward, or the verifier (`worlds.rewards`)."""
+
+    def __init__(self, settings: Settings):
+        """Raises ValueError, naming --reward, for a function that cannot be used."""
+        self.rewards = Rewards(settings.reward, settings.reward_seconds)
+        self.template = settings.prompt_template
+
+    def __call__(
+        self, problems: Sequence[Problem], texts: Sequence[str]
+    ) -> tuple[list[Verdict], dict[str, float]]:
+        """A Verdict for each text, and each function's mean reward where there are several.
+
+        texts: as many for each problem, one problem after the other.
+        """
+        each = len(texts) // max(len(problems), 1)
+        rows = [row for problem in problems for row in [self.row(problem)] * each]
+        return self.rewards(rows, texts)
+
+    def row(self, problem: Problem) -> dict:
+        """What a reward function is told of a problem."""
+        own = {"problem": problem.problem, "answer": problem.answer, "kind": problem.kind}
+        return {**problem.columns, **own, "prompt": render_prompt(self.template, problem)}
+
+    def try_on(self, problems: Sequence[Problem]) -> None:
+        """Raise ValueError for a function that fails on each of the first problems."""
+        self.rewards.try_on([self.row(problem) for problem in problems[:3]])
 
 
 def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:

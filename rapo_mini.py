@@ -30,7 +30,7 @@ from machine.loading import find_model
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import Problem, both_sides, problems_that_fit, render_prompt
+from problems import Judge, Problem, both_sides, problems_that_fit, render_prompt
 from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch.command_line import command, guarded, resumed
@@ -82,7 +82,7 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     settings, step = run.settings, run.step
     problems = run.problems_of(step)
     rate = run.set_learning_rate(step)
-    rolled = rollout(run.policy, problems, settings, step, run.pieces)
+    rolled = rollout(run.policy, problems, settings, step, run.pieces, run.judge)
     asked = asked_of(run.policy, rolled, settings)
     if step == 0 and asked:
         tqdm.write(in_words(asked, settings))  # above the bar
@@ -113,7 +113,9 @@ class Run:
             Owner(Path(settings.out)),
         )
         find_model(settings.model)  # first: without it, or a network, nothing else matters
+        self.judge = Judge(settings)
         self.problems, self.eval_problems = both_sides(settings)
+        self.judge.try_on(self.problems)
         prompts = [render_prompt(settings.prompt_template, p) for p in self.problems]
         self.policy = load_policy(
             settings.model,
@@ -174,6 +176,8 @@ class Run:
         found = {"model": model_digest(settings.model, config)}
         for name, problems in (("data", self.problems), ("eval_data", self.eval_problems)):
             found[name] = digest([repr(problems).encode()])
+        if settings.reward:
+            found["reward"] = self.judge.rewards.sha256()
         if settings.adapter:
             found["adapter"] = folder_digest(Path(settings.adapter))
         return found
@@ -241,7 +245,8 @@ def finish(run: Run) -> None:
             settings,
             samples=settings.eval_samples,
             rows=rows_of_a_batch(settings.model),
-            log=evaluation_log(settings, run.eval_problems, run.out, run.step),
+            judge=run.judge,
+            log=evaluation_log(settings, run.eval_problems, run.out, run.step, run.judge),
         )
     evaluation = comparison and comparison.as_json()
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}

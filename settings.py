@@ -55,6 +55,8 @@ class First:
     """AdamW's, reached in 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
     data: str = "auto"
     """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
+    reward: tuple[str, ...] = ()
+    """FILE.py:NAME, a function of your own, or verify; =0.5 weighs it, more are summed. (): verify."""
     seed: int = 0
     """Of the adapter, the data order and the sampling."""
     out: str | None = None
@@ -103,6 +105,8 @@ class Data:
     """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     prompt_template: str | None = None
     """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    reward_seconds: float = 5.0
+    """A function of --reward may take so long for a completion; then it counts as 0."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class Evaluating:
     """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
     eval_samples: int | None = None
     """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
+    right_at: float = 1.0
+    """A completion counts as right in pass@k from this reward on."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,9 @@ class Settings(
 
     Values left at None are chosen from the model and the arm, and written to config.json.
     """
+
+    def __post_init__(self):
+        object.__setattr__(self, "reward", tuple(self.reward))  # config.json has a list
 
 
 # ---------------------------------------------------------------- None and "auto" decided
@@ -283,9 +292,11 @@ def check(settings: Settings) -> None:
         raise ValueError(f"--alpha {settings.alpha} and --beta {settings.beta} must be finite")
     if any("\ud800" <= c <= "\udfff" for c in settings.prompt_template):
         raise ValueError("--prompt-template holds bytes that are not UTF-8")
-    for name in ("lr", "clip_eps"):
+    for name in ("lr", "clip_eps", "reward_seconds"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
+    if not abs(settings.right_at) < float("inf"):
+        raise ValueError(f"--right-at {settings.right_at} must be finite")
     if not 0 <= settings.phi_min <= 1:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
     if not settings.plausible < 1:

@@ -38,6 +38,12 @@ class Evaluation:
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     prompt_template: str | None = None
     """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    reward: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """As rapo_mini.py's. (): that of the run that wrote the adapter, else verify."""
+    reward_seconds: float | None = None
+    """As rapo_mini.py's."""
+    right_at: float | None = None
+    """A completion counts as right from this reward on. None: the run's, else 1."""
     seed: int = 0
     """Of the choice of problems and of the sampling."""
     threads: int = 0
