@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from machine.loading import find_model
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import Judge, Problem, load_problems
+from problems import Judge, Problem, load_problems, reading_of
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -297,7 +297,7 @@ class Comparison:
 def evaluate(asked: Evaluation) -> Comparison:
     """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
-    same += ("threads", "prompt_template", "seed")
+    same += ("threads", "prompt_template", "seed", "problem_column", "answer_column")
     given = {name: getattr(asked, name) for name in same} | {"adapter": adapter_in(asked.adapter)}
     given |= reward_of(asked)
     settings, sentence = resolve(Settings(**given))
@@ -312,9 +312,8 @@ def evaluate(asked: Evaluation) -> Comparison:
     find_model(settings.model)
     judge = Judge(settings)
     side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
-    problems = load_problems(
-        asked.data, "test", count, asked.seed, "--data, --problems", asked.data_dir, side
-    )
+    where = "--data, --problems", asked.data_dir, side, reading_of(settings)
+    problems = load_problems(asked.data, "test", count, asked.seed, *where)
     judge.try_on(problems)
     ks = read_ks(asked.k)
     pass_at_k(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from settings import Settings
 from verifier import Verdict
-from worlds import files, public_sets
+from worlds import files, public_sets, tables
 from worlds import puzzles as bundled
 from worlds.rewards import Rewards
 
@@ -101,6 +101,14 @@ def is_known_set(data: str) -> bool:
     return data in ("auto", "puzzles", *public_sets.PUBLIC_SETS)
 
 
+def reading_of(settings: Settings) -> files.Reading:
+    """How one's own data is read: its columns, and whether anything but the verifier grades."""
+    asked = [text.partition("=")[0] for text in settings.reward]
+    return files.Reading(
+        settings.problem_column, settings.answer_column, golds=not asked or "verify" in asked
+    )
+
+
 def load_problems(
     data: str,
     split: str,
@@ -109,12 +117,13 @@ def load_problems(
     flag: str,
     data_dir: str | None = None,
     side: str = "both",
+    reading: files.Reading | None = None,
 ) -> list[Problem]:
-    """At most `count` problems (None: all) of the puzzles, of a public set, or of a JSONL file.
+    """At most `count` problems (None: all) of the puzzles, of a public set, or of one's own data.
 
-    split: "train", or what `puzzles` knows; a public set has train and test, and everything but
-    "train" is its test. side: of a file, "train", "held-out" or "both". Sets and files are taken in an
-    order shuffled by the seed. Raises ValueError, naming the set or file and the flag.
+    split: "train", or what `puzzles` knows; anything else has train and test, and everything but
+    "train" is its test. side: of data that has no test, "train", "held-out" or "both". Sets and files are
+    taken in an order shuffled by the seed. Raises ValueError, naming the set or file and the flag.
     """
     if data == "puzzles":
         try:
@@ -125,43 +134,43 @@ def load_problems(
         rows = public_sets.read_public(
             data, "train" if split == "train" else "test", flag, data_dir
         )
-    elif Path(data).suffix or Path(data).exists():
-        rows = files.read_jsonl(Path(data), flag)
-        if side != "both":
+    elif tables.is_named(data) or Path(data).suffix:
+        rows = files.read_own(data, flag, split, reading)
+        if side != "both" and not files.has_test(data, flag):
             rows = [row for row in rows if files.is_held_out(row[0]) == (side == "held-out")]
     else:
         raise ValueError(
             f"{data!r} is neither puzzles, nor a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
-            f"nor a JSONL file ({flag})"
+            f"nor a file ({', '.join(tables.SUFFIXES)}), a folder, or owner/name of the hub ({flag})"
         )
     random.Random(seed).shuffle(rows)
     return [Problem(*row) for row in rows[:count]]
 
 
-def training_problems(
-    data: str, seed: int, data_dir: str | None = None, side: str = "both"
-) -> list[Problem]:
+def training_problems(settings: Settings, side: str = "both") -> list[Problem]:
     """What --data trains on: of the bundled puzzles TRAIN_PUZZLES, of anything else all there are."""
-    count = TRAIN_PUZZLES if data == "puzzles" else None
-    return load_problems(data, "train", count, seed, "--data", data_dir, side)
+    data, count = settings.data, TRAIN_PUZZLES if settings.data == "puzzles" else None
+    options = settings.data_dir, side, reading_of(settings)
+    return load_problems(data, "train", count, settings.seed, "--data", *options)
 
 
 def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
     """What a run trains on, and what pass@k is measured on: held out from it.
 
-    A file that is both --data and --eval-data is split by a hash of each problem, and the split is
-    printed.
+    Data of one's own that is both --data and --eval-data and has no test of its own is split by a hash of
+    each problem, and the split is printed.
     """
-    one_file = not is_known_set(settings.data) and settings.eval_data == settings.data
-    split = one_file and settings.eval_problems > 0
+    one_source = not is_known_set(settings.data) and settings.eval_data == settings.data
+    split = (
+        one_source and settings.eval_problems > 0 and not files.has_test(settings.data, "--data")
+    )
     train, held_out = ("train", "held-out") if split else ("both", "both")
-    training = training_problems(settings.data, settings.seed, settings.data_dir, train)
+    training = training_problems(settings, train)
     measured: list[Problem] = []
     if settings.eval_problems:
         flags, count = "--eval-data, --eval-problems", settings.eval_problems
-        measured = load_problems(
-            settings.eval_data, "test", count, settings.seed, flags, settings.data_dir, held_out
-        )
+        options = settings.data_dir, held_out, reading_of(settings)
+        measured = load_problems(settings.eval_data, "test", count, settings.seed, flags, *options)
     if split:
         if not training or not measured:
             raise ValueError(

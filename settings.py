@@ -54,7 +54,7 @@ class First:
     lr: float | None = None
     """AdamW's, reached in 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
     data: str = "auto"
-    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
+    """puzzles, a public set, a FILE, a FOLDER, or owner/name of the hub. auto: puzzles or simplerl-8k."""
     reward: tuple[str, ...] = ()
     """FILE.py:NAME, a function of your own, or verify; =0.5 weighs it, more are summed. (): verify."""
     seed: int = 0
@@ -101,6 +101,10 @@ class Data:
 
     data_dir: str | None = None
     """Folder with copies of public sets, one folder a set, for a machine without network."""
+    problem_column: str | None = None
+    """Of your own data, the column with the problem. None: guessed by its name, and said."""
+    answer_column: str | None = None
+    """The column with the gold answer; a.b is b in the object in a. None: guessed, and said."""
     max_prompt_tokens: int | None = None
     """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     prompt_template: str | None = None

@@ -35,7 +35,7 @@ def training_rows(settings: Options, tokenizer, context: int, judge: Judge):
     """
     from datasets import Dataset
 
-    problems = training_problems(settings.data, settings.seed, settings.data_dir)
+    problems = training_problems(settings)
     prompts = [render_prompt(settings.prompt_template, p) for p in problems]
     kept = problems_that_fit(
         problems,

@@ -21,7 +21,11 @@ class Evaluation:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     data: str = "puzzles"
-    """Problems: puzzles (held out), gsm8k, math500, aime24, aime25, simplerl-8k, or a JSONL file."""
+    """Problems: puzzles (held out), a public set, a FILE, a FOLDER, or owner/name of the hub."""
+    problem_column: str | None = None
+    """As rapo_mini.py's."""
+    answer_column: str | None = None
+    """As rapo_mini.py's."""
     data_dir: str | None = None
     """Folder with copies of public sets, one folder a set, for a machine without network."""
     problems: int | None = None

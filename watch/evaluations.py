@@ -29,7 +29,7 @@ def rows_of_a_batch(model: str) -> int:
 
 
 def log_name(data: str, n: int, seed: int) -> str:
-    return f"{Path(data).stem}-n{n}-seed{seed}"
+    return f"{Path(data).stem.replace(':', '-')}-n{n}-seed{seed}"
 
 
 def log_header(
