@@ -175,7 +175,7 @@ def test_trls_kind_is_called_as_the_installed_trl_calls_it(mine):
         reward_funcs=functions,
         reward_processing_classes=[None] * len(functions),
         reward_func_names=[f.__name__ for f in functions],
-        state=None,
+        state=SimpleNamespace(global_step=0),
         environments=None,
         _log_completion_extra=None,
         _log_metric=None,
