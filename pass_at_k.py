@@ -36,7 +36,8 @@ from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
 from watch.files import as_json, write_whole
 from watch.lock import held
 from watch.run_folder import adapter_in, evaluations_of, run_of, trained_on_a_part
-from watch.terminal import harmless
+from watch.tables import BARS, SPLITS, full_table, short_table
+from watch.terminal import bar_width, wrapped
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:
@@ -115,7 +116,13 @@ def count_correct(
     weights = sampling_weights if adapter_on else base_weights
     with (
         weights(policy) as model,
-        tqdm(total=len(problems) * samples, desc=label, leave=False) as bar,
+        tqdm(
+            total=len(problems) * samples,
+            desc=BARS.get(label, label),
+            leave=False,
+            ncols=bar_width(),
+            bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining}",
+        ) as bar,
     ):
         for first in range(0, len(problems), max(1, rows // group)):
             batch = problems[first : first + max(1, rows // group)]
@@ -180,14 +187,6 @@ def compare_with_base(
 
 
 # ---------------------------------------------------------------- the comparison
-
-
-SPLITS = {
-    "full": "Full",
-    "easy": "Easy",
-    "hard": "Hard",
-    "hard_paper": "Hard as the paper has it (the base's 0 is true by construction)",
-}
 
 
 @dataclass(frozen=True)
@@ -262,33 +261,12 @@ class Comparison:
         }
 
     def table(self, splits: Sequence[str] = tuple(SPLITS)) -> str:
-        """The comparison as text: each split by k, then each kind of problem."""
-        at = {k: self.estimates(k) for k in self.ks}
-        lines = []
-        for split in splits:
-            chosen = self.splits()[split]
-            lines.append(
-                f"{SPLITS[split]}: {int(chosen.sum())} problems, {self.samples} samples each; "
-                "95% intervals over problems"
-            )
-            if not chosen.any():
-                continue
-            lines.append(f"{'':>9}  {'base':>22}  {'trained':>22}  {'trained - base':>25}")
-            for k in self.ks:
-                base, trained, gap = at[k][split].values()
-                shown = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-                lines.append(f"  pass@{k:<3}{base!s:>23}  {trained!s:>22}  {shown:>25}")
-        few, many = self.ks[0], self.ks[-1]
-        kinds, kinds_at_many = self.by_kind(few), self.by_kind(many)
-        if len(kinds) > 1:
-            lines.append(f"{'By kind':<26}{'problems':>8}{f'pass@{few}':>18}{f'pass@{many}':>18}")
-            for kind, (count, base, trained) in kinds.items():
-                _, base_many, trained_many = kinds_at_many[kind]
-                lines.append(
-                    f"  {harmless(kind):<24}{count:>8}{f'{base:.3f} -> {trained:.3f}':>18}"
-                    f"{f'{base_many:.3f} -> {trained_many:.3f}':>18}"
-                )
-        return "\n".join(lines)
+        """The comparison as text: each split by every k, then each kind of problem."""
+        return full_table(self, splits)
+
+    def summary(self) -> str:
+        """The comparison in short: a few k, and a sentence on what the numbers mean."""
+        return short_table(self)
 
 
 # ---------------------------------------------------------------- the command
@@ -322,8 +300,8 @@ def evaluate(asked: Evaluation) -> Comparison:
     if not 0 < asked.top_p <= 1:
         raise ValueError(f"--top-p {asked.top_p} must be above 0 and at most 1")
     of_them = ", those that its run held out of the file" if side == "held-out" else ""
-    print(f"{sentence}; adapter: {settings.adapter}; {len(problems)} problems{of_them}")
-    print(
+    tell(f"{sentence}; adapter: {settings.adapter}; {len(problems)} problems{of_them}")
+    tell(
         f"cost: {len(problems)} problems x {asked.n} samples x 3 draws (the base twice, the adapter) = "
         f"{3 * len(problems) * asked.n:,} completions of at most {settings.max_new_tokens} tokens, at "
         f"temperature {settings.temperature:g} and top-p {asked.top_p:g}"
@@ -337,7 +315,7 @@ def evaluate(asked: Evaluation) -> Comparison:
     with held(path):
         header = log_header(settings, problems, asked.n, rows, judge) | {"top_p": asked.top_p}
         log = Log(path, header)
-        print(
+        tell(
             f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
         )
         return compare_with_base(
@@ -359,9 +337,13 @@ def reward_of(asked: Evaluation) -> dict:
     given = {name: getattr(asked, name) for name in names if getattr(asked, name) not in (None, ())}
     run = run_of(adapter_in(asked.adapter))
     if run and run.reward and not asked.reward:
-        print(f"reward: {' + '.join(run.reward)}, that of the run (--reward)")
+        tell(f"reward: {' + '.join(run.reward)}, that of the run (--reward)")
         return {name: getattr(run, name) for name in names} | given
     return given
+
+
+def tell(sentence: str) -> None:
+    print(wrapped(sentence))
 
 
 def check_place(out: Path) -> None:
@@ -389,7 +371,7 @@ def work(asked: Evaluation) -> int:
         if asked.out:
             write_whole(Path(asked.out), as_json(comparison.as_json(), indent=1) + "\n")
     finally:
-        print(comparison.table())
+        print(comparison.table() if asked.table == "full" else comparison.summary())
     return 0
 
 

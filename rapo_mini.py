@@ -37,7 +37,7 @@ from watch.command_line import command, guarded, resumed
 from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
 from watch.figures import draw_run
 from watch.files import as_json, digest, write_whole
-from watch.progress import Progress
+from watch.progress import Progress, what_next
 from watch.recorder import Recorder
 from watch.run_folder import (
     adapter_in,
@@ -48,7 +48,9 @@ from watch.run_folder import (
     save_adapter,
 )
 from watch.run_state import Owner
+from watch.tables import SHORT
 from watch.target import TooFlat, asked_of, in_words
+from watch.terminal import wrapped
 from watch.tracer import Trace
 
 GIVE_UP_AFTER = 3  # steps in a row whose loss or gradient is not finite
@@ -85,7 +87,7 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     rolled = rollout(run.policy, problems, settings, step, run.pieces, run.judge)
     asked = asked_of(run.policy, rolled, settings)
     if step == 0 and asked:
-        tqdm.write(in_words(asked, settings))  # above the bar
+        tqdm.write(wrapped(in_words(asked, settings)))  # above the bar
     recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
     learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
     metrics = {"step": step, "lr": rate, **learned.metrics, **(asked._asdict() if asked else {})}
@@ -260,12 +262,13 @@ def finish(run: Run) -> None:
     write_whole(run.out / "summary.json", as_json(summary, indent=1) + "\n")
     draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
     if comparison:
-        print(comparison.table(("full", "easy", "hard")))
+        print(comparison.table(SHORT) if settings.table == "full" else comparison.summary())
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
-    print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
+    tell(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
         folder = run.trace.folder
-        print(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
+        tell(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
+    print(what_next(settings, run.step, run.problems))
 
 
 def start(given: Settings) -> Run | None:
@@ -282,7 +285,7 @@ def start(given: Settings) -> Run | None:
             settings = replace(settings, adapter=adapter_in(settings.adapter))
         if not (settings.dry_run or given.out is None):
             refuse_used(Path(settings.out))  # before anything is loaded
-    print(sentence)
+    tell(sentence)
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))
@@ -290,7 +293,7 @@ def start(given: Settings) -> Run | None:
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None
-    print(
+    tell(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
         f"{settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
     )
@@ -298,17 +301,21 @@ def start(given: Settings) -> Run | None:
     try:
         if given.resume:
             run.go_on()
-            print(f"state: {run.step} steps done, {settings.steps} wanted")
+            tell(f"state: {run.step} steps done, {settings.steps} wanted")
         else:
             run.begin(own_name=given.out is None)
     except BaseException:
         run.owner.release()
         raise
-    print(
+    tell(
         f"data: {len(run.problems)} problems; a step is {settings.prompts} prompts x "
         f"{settings.group_size} completions; run folder: {run.out}"
     )
     return run
+
+
+def tell(sentence: str) -> None:
+    print(wrapped(sentence))
 
 
 def phi_in_words(settings: Settings) -> str:
@@ -339,7 +346,7 @@ def work(given: Settings) -> int:
     try:
         ending = train(run)
         if ending is not Ending.DONE:
-            print(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
+            tell(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
         finish(run)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:

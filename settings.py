@@ -158,7 +158,9 @@ class Showing:
     """what is shown"""
 
     show_every: int = 50
-    """Show some sampled completions every so many steps; 0: never."""
+    """Show one prompt with all that was answered to it every so many steps; 0: never."""
+    table: Literal["short", "full"] = "short"
+    """pass@k at the end: k = 1, 8 and the largest; or every k with intervals, and by kind."""
     trace_at: str = "first,middle,last"
     """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
 

@@ -56,6 +56,8 @@ class Evaluation:
     """JSONL of every completion and verdict; goes on from what is there. None: beside the adapter."""
     out: str | None = None
     """Write the estimates and the counts of right answers to this JSON file."""
+    table: Literal["short", "full"] = "full"
+    """short: k = 1, 8 and the largest, and what they mean; full: every k with intervals, and by kind."""
     preset: Literal["none", "paper"] = "none"
     """paper: sampled and scored as in the paper's section 4.1; other flags still override it."""
 

@@ -59,17 +59,21 @@ def collapsing(metrics: Sequence[dict], arm: str) -> str:
     entropy = _mean_of("entropy", last) / max(_mean_of("entropy", first), 1e-9)
     signs = {
         f"only {ends:.0%} of the completions come to an end, not {ended:.0%}": ends < 0.7 * ended,
-        f"the entropy is {entropy:.1f} times theirs": not 1 / TIMES_ENTROPY < entropy < TIMES_ENTROPY,
+        f"the entropy is {entropy:.1f} times theirs": not 1 / TIMES_ENTROPY
+        < entropy
+        < TIMES_ENTROPY,
         "no group has a right completion": not any(m["groups_with_signal"] for m in last),
     }
     if not any(signs.values()):
         return ""
     rate = last[-1].get("lr")
     lower = "lower --lr" + (f", which is {rate:.2g} here" if rate else "")
-    others = "" if ARMS[arm].remedy.startswith("lower --lr") else f"; if it is low, {ARMS[arm].remedy}"
+    others = (
+        "" if ARMS[arm].remedy.startswith("lower --lr") else f"; if it is low, {ARMS[arm].remedy}"
+    )
     return (
-        f"the run is collapsing: the reward was {reward:.2f} in the first {FEW} steps and is {now:.2f} in "
-        f"the last, {next(sign for sign, there in signs.items() if there)}: {lower}{others}"
+        f"the run is collapsing: the reward was {reward:.2f} in the first {FEW} steps and is {now:.2f} "
+        f"in the last, {next(sign for sign, there in signs.items() if there)}: {lower}{others}"
     )
 
 
