@@ -52,6 +52,7 @@ from watch.tables import SHORT
 from watch.target import TooFlat, asked_of, in_words
 from watch.terminal import wrapped
 from watch.tracer import Trace
+from watch.trackers import Reporter, check_installed
 
 GIVE_UP_AFTER = 3  # steps in a row whose loss or gradient is not finite
 SAVE_SECONDS = 20  # a state is saved when the last one is older than this
@@ -71,6 +72,7 @@ def train(run: Run) -> Ending:
         while run.step < run.settings.steps:
             metrics, rolled = train_step(run)
             progress.add(metrics, rolled)  # the line of metrics.jsonl, and the screen
+            run.reporter.step(metrics, rolled)
             gave_up = progress.skipped_in_a_row() >= GIVE_UP_AFTER
             if gave_up or progress.stopped or run.save_is_due():
                 run.save()
@@ -115,6 +117,7 @@ class Run:
             Owner(Path(settings.out)),
         )
         find_model(settings.model)  # first: without it, or a network, nothing else matters
+        check_installed(settings.report_to)
         self.judge = Judge(settings)
         self.problems, self.eval_problems = both_sides(settings)
         self.judge.try_on(self.problems)
@@ -133,6 +136,7 @@ class Run:
         self.step, self.seconds, self.saved_at = 0, Counter(), time.monotonic()
         self.traced = traced_steps(settings) if settings.trace else set()
         self.trace = Trace(Path(settings.trace)) if settings.trace else None
+        self.reporter = Reporter(replace(settings, report_to="none"), self.out)  # until it begins
 
     def check_lengths(self, prompts: list[str]) -> None:
         """Leave out training problems with long prompts: see `problems_that_fit`."""
@@ -191,6 +195,7 @@ class Run:
         self.out = self.owner.begin(self.settings, self.inputs(), own_name=own_name)
         self.settings = replace(self.settings, out=str(self.out))
         self.save()
+        self.report()
 
     def go_on(self) -> None:
         """Back to the last saved state, with metrics.jsonl cut to what it has seen; checked before."""
@@ -201,6 +206,11 @@ class Run:
         if state:
             self.restore(state)
         self.owner.go_on(self.settings, state)
+        self.report()
+
+    def report(self) -> None:
+        """From now on the run's tracker is told of each step."""
+        self.reporter = Reporter(self.settings, self.out, self.owner.id, self.step)
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """What is trained, and a refreshed reference, by name."""
@@ -261,6 +271,7 @@ def finish(run: Run) -> None:
     }
     write_whole(run.out / "summary.json", as_json(summary, indent=1) + "\n")
     draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
+    run.reporter.end(evaluation, run.out / "curves.png", run.step)
     if comparison:
         print(comparison.table(SHORT) if settings.table == "full" else comparison.summary())
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
@@ -362,6 +373,7 @@ def work(given: Settings) -> int:
         print(f"\nwhat was finished is kept; go on with: {go_on_with(run)}", file=sys.stderr)
         raise
     finally:
+        run.reporter.close()
         run.owner.release()
 
 

@@ -161,6 +161,8 @@ class Showing:
     """Show one prompt with all that was answered to it every so many steps; 0: never."""
     table: Literal["short", "full"] = "short"
     """pass@k at the end: k = 1, 8 and the largest; or every k with intervals, and by kind."""
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Show the metrics, samples and curves there too; needs the package of that name."""
     trace_at: str = "first,middle,last"
     """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
 

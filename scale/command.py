@@ -26,6 +26,7 @@ from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
 from watch.command_line import resumed
 from watch.run_folder import cut_metrics, save_config
+from watch.trackers import check_installed
 
 
 def training_rows(settings: Options, tokenizer, context: int, judge: Judge):
@@ -113,6 +114,7 @@ def train(given: Options) -> int:
         else:
             settings, sentence = resolve(given)
             check_options(given, settings)
+        check_installed(settings.report_to)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         trainer, settings = make_trainer(settings)

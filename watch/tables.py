@@ -56,7 +56,7 @@ def in_words(comparison) -> str:
     gains, keeps = one["difference"], all_of_them["difference"]
     said = (
         f"In {attempts(few)} the trained model solves {one['trained'].mean:.0%} of the problems, the "
-        f"base {one['base'].mean:.0%}, {sure(gains, len(comparison.problems))}"
+        f"base {one['base'].mean:.0%}: {sure(gains, len(comparison.problems))}"
     )
     if many == few:
         return said + "."
@@ -82,7 +82,7 @@ def sure(gap, problems: int) -> str:
     """Is a difference more than the choice of problems can make?"""
     if excludes_0(gap):
         return "a real difference"
-    return f"which on {problems} problems is no difference"
+    return f"too close for {problems} problems to tell"
 
 
 def full_table(comparison, splits: Sequence[str]) -> str:

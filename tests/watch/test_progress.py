@@ -105,7 +105,7 @@ def test_the_short_table_has_three_k_marks_what_is_sure_and_says_what_it_means()
     ("base", "trained", "means"),
     [
         (8, 30, "so it solves what the base solves, only more often"),
-        (8, 8, "on 60 problems is no difference"),
+        (8, 8, "too close for 60 problems to tell"),
         (30, 8, "a real difference"),
     ],
 )
