@@ -96,6 +96,21 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
     return [Problem(*row) for row in bundled.puzzles(split, count, seed)]
 
 
+TIERS = {kind: rule.tier for kind, rule in bundled.RULES.items()}  # of the bundled puzzles
+
+
+def right_completions(problem: Problem) -> dict[str, list[str]]:
+    """All ways in which the bundled base was taught to solve a bundled puzzle: {rule: texts}.
+
+    The rules are those whose attempt ends in the right answer: `problem.kind`, and for some puzzles
+    another one besides (a growing difference may grow by 0). Each text begins with the name of its rule.
+    """
+    terms = bundled.terms_of(problem.problem)
+    gold = bundled.RULES[problem.kind].attempt(terms)[1]
+    right = [name for name, rule in bundled.RULES.items() if rule.attempt(terms)[1] == gold]
+    return {name: bundled.right_answers(name, terms) for name in right}
+
+
 def is_known_set(data: str) -> bool:
     """Do the words name a set of problems? A file of the same name is then not meant."""
     return data in ("auto", "puzzles", *public_sets.PUBLIC_SETS)
@@ -177,7 +192,7 @@ def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
                 f"{settings.data} is too small to hold problems out of it ({len(training)} to train on, "
                 f"{len(measured)} held out): give other problems with --eval-data, or --eval-problems 0"
             )
-        print(
+        files.say_once(
             f"data: {settings.data} is split by a hash of each problem: {len(training)} to train on, "
             f"{len(measured)} held out for pass@k (or name others with --eval-data)"
         )
@@ -207,7 +222,7 @@ def problems_that_fit(
     limit = max_prompt_tokens or max(lengths)
     kept = [p for p, length in zip(problems, lengths, strict=True) if length <= limit]
     if len(kept) < len(problems):
-        print(
+        files.say_once(
             f"data: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
             f"prompts are longer than --max-prompt-tokens {limit}"
         )

@@ -223,6 +223,7 @@ ELSEWHERE = {
     "right_at": "python pass_at_k.py --right-at",
     "table": "python pass_at_k.py --table",
     "refresh_reference": "python rapo_mini.py --refresh-reference",
+    "alpha_right": "python rapo_mini.py --alpha-right",
     "show_every": "RAPOConfig(log_completions=True)",
     "trace": "python rapo_mini.py --trace",
     "trace_at": "python rapo_mini.py --trace",

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from objective import (
+    ARMS,
     TokenTerms,
     completion_weights,
-    group_advantages,
     phi_of_groups,
     token_objective,
     token_terms,
@@ -71,7 +71,7 @@ def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tenso
 
     phi sees a reward outside [0, 1] as 0 or 1, as in `step.advantage_and_phi`.
     """
-    advantage = group_advantages(reward).flatten()  # (B,)
+    advantage = ARMS[config.arm].advantage(reward).flatten()  # (B,)
     phi = phi_of_groups(
         reward.clamp(0, 1), config.phi_min, config.phi_from, config.phi, config.tau_max
     )  # (P, G)

@@ -7,10 +7,12 @@ here can mend, it is left out, and said.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import re
+import textwrap
 from dataclasses import dataclass
 
 from verifier import check_gold, extract_answer
@@ -60,16 +62,23 @@ def read_own(
         sentence = f"{source.name} {word} {number}: {first}{more if len(wrong) > 1 else ''}"
         if not (source.hub and found):
             raise ValueError(f"{sentence}; {len(found)} others can be read ({flag})")
-        print(f"data: {sentence}; left out, {len(found)} others can be read")
+        say_once(f"data: {sentence}; left out, {len(found)} others can be read")
     if not found:
         raise ValueError(f"{source.name} holds no problem ({flag})")
     if (problem, answer) != ("problem", "answer"):
         where = f"the answer in {answer}" if answer else "there is no answer"
-        print(
-            f"data: {source.name}: the problem is in {problem}, {where} "
-            "(--problem-column, --answer-column)"
+        say_once(
+            f"data: {source.name}: the problem is in {problem}, {where} (--problem-column, "
+            "--answer-column)"
         )
     return found
+
+
+@functools.cache
+def say_once(sentence: str) -> None:
+    """Print a sentence, in lines of a screen: one that both sides of a run would say is said once."""
+    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
+    print(textwrap.fill(sentence, 79, **options))
 
 
 def has_test(data: str, flag: str) -> bool:

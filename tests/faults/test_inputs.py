@@ -36,7 +36,7 @@ def test_a_file_is_split_and_the_same_problem_always_stands_on_the_same_side(tmp
     train, held_out = both_sides(settings)
     assert not {p.problem for p in train} & {p.problem for p in held_out}
     assert len(train) + len(held_out) == 200 and 10 <= len(held_out) <= 45
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert f"{len(train)} to train on, {len(held_out)} held out" in said and "--eval-data" in said
     jsonl(tmp_path / "mine.jsonl", rows(300))
     more_train, more_held_out = both_sides(settings)

@@ -54,7 +54,7 @@ def test_every_format_gives_the_same_problems(tmp_path, capsys, name):
     WRITERS[name](tmp_path / name, ROWS)
     found = read_own(str(tmp_path / name), "--data")
     assert found == [(r["question"], r["gold"], "", r) for r in ROWS]
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "the problem is in question, the answer in gold" in said and "--problem-column" in said
 
 
@@ -92,7 +92,7 @@ def test_a_set_of_the_hub_is_read_and_what_the_verifier_cannot_read_is_left_out_
     assert {p.problem: p.answer for p in found} == {
         f"{n}?": f"{n}" for n in range(9) if n not in (3, 7)
     }
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "row 3: gold answer '((('" in said and "2 rows in all: 3, 7; left out, 7 others" in said
 
 
