@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -223,16 +224,20 @@ def rows_of_group(rolled: Rollout, step: int) -> list[list]:
 
 
 def markdown(columns: list[str], rows: list[list]) -> str:
-    r"""A table in markdown; a cell's own bars and backslashes stay what they are.
+    r"""A table in markdown whose cells are read as they are: "2*3*4" has no word in italics.
 
-    >>> print(markdown(["a"], [["1|2"]]))
+    >>> print(markdown(["a"], [["2*3*4 < 1|2"]]))
     | a |
     |---|
-    | 1\|2 |
+    | 2\*3\*4 &lt; 1\|2 |
     """
-    cells = [
-        [harmless(str(c)).replace("\\", "\\\\").replace("|", "\\|") for c in row] for row in rows
+    head, *body = [
+        "| " + " | ".join(line) + " |" for line in [columns, *([plain(c) for c in r] for r in rows)]
     ]
-    lines = [columns, *cells]
-    head, *body = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([head, "|" + "---|" * len(columns), *body])
+
+
+def plain(value: object) -> str:
+    """A value as markdown that shows it as it is."""
+    text = harmless(str(value)).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_{}\[\]|])", r"\\\1", text)

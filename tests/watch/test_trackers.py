@@ -173,6 +173,17 @@ def test_tensorboards_event_file_is_read_back(tmp_path):
     assert text.startswith("| step | problem | gold | completion |") and "What comes next" in text
 
 
+def test_a_table_in_markdown_is_shown_as_it_is():
+    pytest.importorskip("tensorboard")
+    from html import unescape
+
+    from tensorboard.plugin_util import markdown_to_safe_html
+
+    text = r"60 is 2*3*10, 2_3_4 <b>x</b> a|b `q` [l](http://x) &amp; \boxed{120/8}"
+    shown = unescape(markdown_to_safe_html(trackers.markdown(["a", "b"], [[text, 1.0]])))
+    assert f"<td>{text}</td>" in shown
+
+
 def test_wandb_offline_keeps_the_run(tmp_path):
     pytest.importorskip("wandb")
     out, _ = reported(tmp_path, "wandb")
