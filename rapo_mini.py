@@ -27,6 +27,7 @@ from tqdm import tqdm
 from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from machine.loading import find_model
+from machine.shapes import shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
@@ -281,7 +282,7 @@ def start(given: Settings) -> Run | None:
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))
-        print(cost.table(plan.shape_of(settings.model), settings))
+        print(cost.table(shape_of(settings.model), settings))
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None

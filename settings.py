@@ -139,6 +139,8 @@ class Machine:
     """CPU threads; another number changes last digits. 0: PyTorch's choice."""
     dry_run: bool = False
     """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
+    config: str | None = None
+    """A dry run for the model of this config.json; its weights are not needed."""
     gpu_memory: float | None = None
     """A dry run for a card of this many GiB. None: this machine's card, or 8 without one."""
 
@@ -174,9 +176,11 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
 
     Raises ValueError, naming the value and the flag, for settings that make no sense.
     """
-    if settings.gpu_memory is not None:
+    if settings.config is not None:
+        settings = replace(settings, model=settings.config)
+    if settings.config is not None or settings.gpu_memory is not None:
         settings = replace(settings, dry_run=True)
-    elif settings.dry_run and not torch.cuda.is_available():
+    if settings.dry_run and settings.gpu_memory is None and not torch.cuda.is_available():
         settings = replace(settings, gpu_memory=8.0)
     model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
     bundled = is_bundled(model)
@@ -224,6 +228,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     left_open = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
     settings = replace(settings, **decided, **left_open)
     check(settings)
+    why = why if settings.config is None else "asked for by --config"
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
 

@@ -31,7 +31,8 @@ sys.path.insert(0, str(ROOT))
 from machine import plan  # noqa: E402
 from machine.limit import pieces_of  # noqa: E402
 from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
-from machine.plan import GIB, PUBLISHED, Shape  # noqa: E402
+from machine.plan import GIB  # noqa: E402
+from machine.shapes import PUBLISHED, Shape  # noqa: E402
 from policy import Policy  # noqa: E402
 from problems import Problem  # noqa: E402
 from sampler import Completions, sample  # noqa: E402

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
-from machine.plan import GIB, KNOBS, Shape, cache_bytes, largest_that_fits, weight_bytes
+from machine.plan import GIB, KNOBS, cache_bytes, largest_that_fits, weight_bytes
+from machine.shapes import Shape
 from settings import Settings
 
 

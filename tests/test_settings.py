@@ -17,7 +17,14 @@ def test_everything_left_open_is_decided():
         open_ones = [
             f.name for f in fields(settings) if getattr(settings, f.name) in (None, "auto")
         ]
-        assert set(open_ones) <= {"adapter", "data_dir", "gpu_memory", "resume", "trace"}, open_ones
+        assert set(open_ones) <= {
+            "adapter",
+            "config",
+            "data_dir",
+            "gpu_memory",
+            "resume",
+            "trace",
+        }, open_ones
         for name in ("alpha", "beta", "phi_min"):
             assert getattr(settings, name) == getattr(ARMS[arm], name)
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu as room  # noqa: E402
 
 from machine import plan  # noqa: E402
+from machine.shapes import shape_of_config  # noqa: E402
 from settings import Settings, resolve  # noqa: E402
 
 SMALL = (
@@ -55,7 +56,7 @@ def test_the_random_model_has_the_shape_and_the_bytes_that_are_planned():
     shape = room.SHAPES["tiny"]
     settings, _ = resolve(Settings(dry_run=True))
     policy = room.random_policy(shape, "cpu", torch.bfloat16, settings)
-    assert plan.shape_of_config(policy.model.config) == shape
+    assert shape_of_config(policy.model.config) == shape
     held = 0
     for name, p in policy.model.named_parameters():
         if "lora_" in name:
