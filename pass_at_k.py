@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from machine.loading import find_model
+from machine.loading import find_model, load_tokenizer
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import Problem, load_problems
+from problems import Problem, load_problems, with_prompt_template
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -306,6 +306,9 @@ def evaluate(asked: Evaluation) -> Comparison:
     if asked.out:
         check_place(Path(asked.out))
     find_model(settings.model)
+    tokenizer = load_tokenizer(settings.model)
+    settings, prompt = with_prompt_template(settings, asked.prompt_template, tokenizer)
+    print(prompt)
     side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
     problems = load_problems(
         asked.data, "test", count, asked.seed, "--data, --problems", asked.data_dir, side

@@ -13,10 +13,10 @@ aime25; the bundled puzzles are ours.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from settings import Settings
+from settings import GPU_BASE, Settings, is_bundled
 from worlds import files, public_sets
 from worlds import puzzles as bundled
 
@@ -40,6 +40,52 @@ PROMPT_TEMPLATES = {
         "within \\boxed{}.<|im_end|>\n<|im_start|>assistant\n"
     ),
 }
+ASK = (
+    "{problem}\nThink step by step, and put your final answer within \\boxed{}."  # of a chat model
+)
+CHAT = "chat"  # the tokenizer's own template: `chat_template` makes it a text with {problem} in it
+
+
+def chat_template(tokenizer) -> str:
+    """A tokenizer's chat template as a text with {problem} in it, up to where the answer begins.
+
+    Rendered once a run, so that a template that names the day says the same day when the run is resumed.
+    Raises ValueError, naming the flag, if the tokenizer has none or its template drops the question.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ValueError(
+            "--prompt-template chat needs a tokenizer with a chat template, and this model's has none: "
+            f"give {', '.join(PROMPT_TEMPLATES)}, or a text with {{problem}} in it"
+        )
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": ASK}],
+        tokenize=False,
+        add_generation_prompt=True,
+        date_string="1 Jan 2025",  # Llama 3 names the day: the same one for all runs
+    )
+    if "{problem}" not in text:
+        raise ValueError(
+            "--prompt-template chat: the model's chat template does not show the question"
+        )
+    first, start = tokenizer.encode("x"), tokenizer.bos_token
+    if start and first[0] == tokenizer.bos_token_id:
+        text = text.removeprefix(start)  # the tokenizer puts it there once more
+    return text
+
+
+def with_prompt_template(settings: Settings, asked: str | None, tokenizer) -> tuple[Settings, str]:
+    """The settings with the template that is used, and the sentence that says which.
+
+    asked: --prompt-template as it was given. Without it, a tokenizer's chat template is used where there
+    is one; the bundled base and Qwen2.5-3B, which is no chat model, have their own.
+    """
+    own = asked is None and not is_bundled(settings.model) and settings.model != GPU_BASE
+    if asked == CHAT or (own and getattr(tokenizer, "chat_template", None)):
+        settings = replace(settings, prompt_template=chat_template(tokenizer))
+        why = "asked for" if asked else "its tokenizer has one"
+        return settings, f"prompt: the model's chat template ({why}), asked for a boxed answer"
+    name = settings.prompt_template
+    return settings, f"prompt: the template {name if name in PROMPT_TEMPLATES else 'given'}"
 
 
 def render_prompt(template: str, problem: Problem) -> str:

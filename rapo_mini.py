@@ -26,12 +26,18 @@ from tqdm import tqdm
 
 from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
-from machine.loading import find_model
-from machine.shapes import shape_of
+from machine.loading import find_model, load_tokenizer
+from machine.shapes import context_of, shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import Problem, both_sides, problems_that_fit, render_prompt
+from problems import (
+    Problem,
+    both_sides,
+    problems_that_fit,
+    render_prompt,
+    with_prompt_template,
+)
 from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch.command_line import command, guarded, resumed
@@ -113,7 +119,6 @@ class Run:
             Path(settings.out),
             Owner(Path(settings.out)),
         )
-        find_model(settings.model)  # first: without it, or a network, nothing else matters
         self.problems, self.eval_problems = both_sides(settings)
         prompts = [render_prompt(settings.prompt_template, p) for p in self.problems]
         self.policy = load_policy(
@@ -140,7 +145,7 @@ class Run:
             [len(encode(prompt)) for prompt in prompts],
             max_prompt_tokens=settings.max_prompt_tokens,
             max_new_tokens=settings.max_new_tokens,
-            context=self.policy.model.config.max_position_embeddings,
+            context=context_of(self.policy.model.config),
             also=max((len(encode(prompt)) for prompt in held_out), default=0),
         )
 
@@ -286,6 +291,11 @@ def start(given: Settings) -> Run | None:
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None
+    find_model(settings.model)  # first: without it, or a network, nothing else matters
+    if not given.resume:
+        tokenizer = load_tokenizer(settings.model)
+        settings, sentence = with_prompt_template(settings, given.prompt_template, tokenizer)
+        print(sentence)
     print(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
         f"{settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"

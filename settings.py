@@ -102,7 +102,7 @@ class Data:
     max_prompt_tokens: int | None = None
     """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
 
 
 @dataclass(frozen=True)

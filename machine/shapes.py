@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from machine.gguf import SMOLLM2, file_of
 from settings import GPU_BASE
 
 
@@ -61,6 +62,7 @@ PUBLISHED = {
     "meta-llama/Llama-3.2-1B": llama(128256, 2048, 8192, 16, 32, 8, context=131072),
     "HuggingFaceTB/SmolLM2-135M": SMOLLM2_135M,
     "HuggingFaceTB/SmolLM2-135M-Instruct": SMOLLM2_135M,
+    SMOLLM2: SMOLLM2_135M,  # the same in a GGUF file
     "HuggingFaceTB/SmolLM2-360M": SMOLLM2_360M,
     "HuggingFaceTB/SmolLM2-360M-Instruct": SMOLLM2_360M,
 }
@@ -76,7 +78,12 @@ def shape_of(model: str) -> Shape:
     from transformers import AutoConfig
 
     try:
-        return shape_of_config(AutoConfig.from_pretrained(model, trust_remote_code=False))
+        file = file_of(model)
+        where = {"gguf_file": file.name} if file else {}
+        config = AutoConfig.from_pretrained(
+            file.parent if file else model, trust_remote_code=False, **where
+        )
+        return shape_of_config(config)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         if Path(model).suffix == ".json":
             raise ValueError(

@@ -18,9 +18,15 @@ from pathlib import Path
 
 import torch
 
-from machine.loading import load_base, lora_config, with_saved_lora
+from machine.loading import load_base, load_tokenizer, lora_config, with_saved_lora
+from machine.shapes import context_of
 from policy import Policy
-from problems import problems_that_fit, render_prompt, training_problems
+from problems import (
+    problems_that_fit,
+    render_prompt,
+    training_problems,
+    with_prompt_template,
+)
 from scale.options import Options, TrainerCallback, check_options, config_of, need_trl
 from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
@@ -71,7 +77,7 @@ def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
     model, tokenizer = load_base(settings.model, settings.quant)
     model.generation_config.eos_token_id = Policy(model, tokenizer, settings.quant).end_ids
     lora = lora_config(settings.lora_r)
-    rows = training_rows(settings, tokenizer, model.config.max_position_embeddings)
+    rows = training_rows(settings, tokenizer, context_of(model.config))
     if settings.adapter:
         model, lora = with_saved_lora(model, settings.adapter, settings.model), None
     trainer = RAPOTrainer(
@@ -109,6 +115,9 @@ def train(given: Options) -> int:
         else:
             settings, sentence = resolve(given)
             check_options(given, settings)
+            tokenizer = load_tokenizer(settings.model)
+            settings, prompt = with_prompt_template(settings, given.prompt_template, tokenizer)
+            sentence += f"; {prompt}"
         if settings.threads:
             torch.set_num_threads(settings.threads)
         trainer, settings = make_trainer(settings)

@@ -37,7 +37,7 @@ class Evaluation:
     max_new_tokens: int | None = None
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
     seed: int = 0
     """Of the choice of problems and of the sampling."""
     threads: int = 0
