@@ -25,9 +25,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from machine.chat import with_prompt_template
 from machine.loading import find_model, load_tokenizer
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import Problem, load_problems, with_prompt_template
+from problems import EXAMPLES, Problem, load_problems
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -307,7 +308,9 @@ def evaluate(asked: Evaluation) -> Comparison:
         check_place(Path(asked.out))
     find_model(settings.model)
     tokenizer = load_tokenizer(settings.model)
-    settings, prompt = with_prompt_template(settings, asked.prompt_template, tokenizer)
+    settings, prompt = with_prompt_template(
+        settings, asked.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+    )
     print(prompt)
     side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
     problems = load_problems(

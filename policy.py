@@ -24,13 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from machine.loading import (
-    load_base,
-    switch_off_dropout,
-    turn_end,
-    with_new_lora,
-    with_saved_lora,
-)
+from machine.chat import turn_end
+from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
 from objective import TokenTerms, token_terms
 
 TRAINED, REFERENCE = "default", "reference"  # names of the adapters in PEFT

@@ -4,7 +4,7 @@ A problem is a question in words and a gold answer; everything else in the proje
 
     What comes next: 2, 5, 8, 11?        gold: 14
 
-    --data puzzles | simplerl-8k | gsm8k | math500 | aime24 | aime25 | path.jsonl
+    --data puzzles | sums | simplerl-8k | gsm8k | math500 | aime24 | aime25 | path.jsonl
 
 `worlds/` knows how each of these is made or read. The paper trains on simplerl-8k and reports aime24 and
 aime25; the bundled puzzles are ours.
@@ -13,14 +13,15 @@ aime25; the bundled puzzles are ours.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from settings import GPU_BASE, Settings, is_bundled
-from worlds import files, public_sets
+from settings import Settings
+from worlds import files, public_sets, sums
 from worlds import puzzles as bundled
 
 TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
+TRAIN_SUMS = 1600
 
 
 @dataclass(frozen=True)
@@ -40,52 +41,7 @@ PROMPT_TEMPLATES = {
         "within \\boxed{}.<|im_end|>\n<|im_start|>assistant\n"
     ),
 }
-ASK = (
-    "{problem}\nThink step by step, and put your final answer within \\boxed{}."  # of a chat model
-)
-CHAT = "chat"  # the tokenizer's own template: `chat_template` makes it a text with {problem} in it
-
-
-def chat_template(tokenizer) -> str:
-    """A tokenizer's chat template as a text with {problem} in it, up to where the answer begins.
-
-    Rendered once a run, so that a template that names the day says the same day when the run is resumed.
-    Raises ValueError, naming the flag, if the tokenizer has none or its template drops the question.
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        raise ValueError(
-            "--prompt-template chat needs a tokenizer with a chat template, and this model's has none: "
-            f"give {', '.join(PROMPT_TEMPLATES)}, or a text with {{problem}} in it"
-        )
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": ASK}],
-        tokenize=False,
-        add_generation_prompt=True,
-        date_string="1 Jan 2025",  # Llama 3 names the day: the same one for all runs
-    )
-    if "{problem}" not in text:
-        raise ValueError(
-            "--prompt-template chat: the model's chat template does not show the question"
-        )
-    first, start = tokenizer.encode("x"), tokenizer.bos_token
-    if start and first[0] == tokenizer.bos_token_id:
-        text = text.removeprefix(start)  # the tokenizer puts it there once more
-    return text
-
-
-def with_prompt_template(settings: Settings, asked: str | None, tokenizer) -> tuple[Settings, str]:
-    """The settings with the template that is used, and the sentence that says which.
-
-    asked: --prompt-template as it was given. Without it, a tokenizer's chat template is used where there
-    is one; the bundled base and Qwen2.5-3B, which is no chat model, have their own.
-    """
-    own = asked is None and not is_bundled(settings.model) and settings.model != GPU_BASE
-    if asked == CHAT or (own and getattr(tokenizer, "chat_template", None)):
-        settings = replace(settings, prompt_template=chat_template(tokenizer))
-        why = "asked for" if asked else "its tokenizer has one"
-        return settings, f"prompt: the model's chat template ({why}), asked for a boxed answer"
-    name = settings.prompt_template
-    return settings, f"prompt: the template {name if name in PROMPT_TEMPLATES else 'given'}"
+EXAMPLES = {"sums": sums.EXAMPLE}  # a problem and its answer, shown before each of the set
 
 
 def render_prompt(template: str, problem: Problem) -> str:
@@ -110,7 +66,7 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
 
 def is_known_set(data: str) -> bool:
     """Do the words name a set of problems? A file of the same name is then not meant."""
-    return data in ("auto", "puzzles", *public_sets.PUBLIC_SETS)
+    return data in ("auto", "puzzles", "sums", *public_sets.PUBLIC_SETS)
 
 
 def load_problems(
@@ -122,7 +78,7 @@ def load_problems(
     data_dir: str | None = None,
     side: str = "both",
 ) -> list[Problem]:
-    """At most `count` problems (None: all) of the puzzles, of a public set, or of a JSONL file.
+    """At most `count` problems (None: all) of the puzzles, the sums, a public set, or a JSONL file.
 
     split: "train", or what `puzzles` knows; a public set has train and test, and everything but
     "train" is its test. side: of a file, "train", "held-out" or "both". Sets and files are taken in an
@@ -133,6 +89,9 @@ def load_problems(
             return puzzles(split, count, seed)
         except ValueError as error:
             raise ValueError(f"{error} ({flag})") from error
+    if data == "sums":
+        side = "train" if split == "train" else "test"
+        return [Problem(*row) for row in sums.sums(side, count or TRAIN_SUMS, seed)]
     if data in public_sets.PUBLIC_SETS:
         rows = public_sets.read_public(
             data, "train" if split == "train" else "test", flag, data_dir
@@ -143,7 +102,7 @@ def load_problems(
             rows = [row for row in rows if files.is_held_out(row[0]) == (side == "held-out")]
     else:
         raise ValueError(
-            f"{data!r} is neither puzzles, nor a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
+            f"{data!r} is neither puzzles, sums, a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
             f"nor a JSONL file ({flag})"
         )
     random.Random(seed).shuffle(rows)

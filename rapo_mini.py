@@ -25,19 +25,14 @@ import torch
 from tqdm import tqdm
 
 from machine import cost, plan
+from machine.chat import with_prompt_template
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from machine.loading import find_model, load_tokenizer
 from machine.shapes import context_of, shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import (
-    Problem,
-    both_sides,
-    problems_that_fit,
-    render_prompt,
-    with_prompt_template,
-)
+from problems import EXAMPLES, Problem, both_sides, problems_that_fit, render_prompt
 from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch.command_line import command, guarded, resumed
@@ -294,7 +289,9 @@ def start(given: Settings) -> Run | None:
     find_model(settings.model)  # first: without it, or a network, nothing else matters
     if not given.resume:
         tokenizer = load_tokenizer(settings.model)
-        settings, sentence = with_prompt_template(settings, given.prompt_template, tokenizer)
+        settings, sentence = with_prompt_template(
+            settings, given.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+        )
         print(sentence)
     print(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "

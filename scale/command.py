@@ -18,15 +18,11 @@ from pathlib import Path
 
 import torch
 
+from machine.chat import with_prompt_template
 from machine.loading import load_base, load_tokenizer, lora_config, with_saved_lora
 from machine.shapes import context_of
 from policy import Policy
-from problems import (
-    problems_that_fit,
-    render_prompt,
-    training_problems,
-    with_prompt_template,
-)
+from problems import EXAMPLES, problems_that_fit, render_prompt, training_problems
 from scale.options import Options, TrainerCallback, check_options, config_of, need_trl
 from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
@@ -116,7 +112,9 @@ def train(given: Options) -> int:
             settings, sentence = resolve(given)
             check_options(given, settings)
             tokenizer = load_tokenizer(settings.model)
-            settings, prompt = with_prompt_template(settings, given.prompt_template, tokenizer)
+            settings, prompt = with_prompt_template(
+                settings, given.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+            )
             sentence += f"; {prompt}"
         if settings.threads:
             torch.set_num_threads(settings.threads)

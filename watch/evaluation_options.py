@@ -30,8 +30,8 @@ class Evaluation:
     """Completions per problem, for the base twice and for the adapter once."""
     k: tuple[str, ...] = ()
     """The k of pass@k: 1 8 64, or 1,2,4,...,256; none given: 1, 2, 4, ... up to n."""
-    temperature: float = 1.0
-    """Sampling temperature."""
+    temperature: float | None = None
+    """Sampling temperature. None: 1, on SmolLM2 0.7."""
     top_p: float = 1.0
     """Draw from the likeliest tokens that hold this share of the mass; 1: from all."""
     max_new_tokens: int | None = None

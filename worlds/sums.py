@@ -25,7 +25,7 @@ Numbers = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Level:
-    """`draw` makes the numbers of a sum, `answer` works it out, `text` says it of a person and a thing."""
+    """`draw` makes the numbers, `answer` works them out, `text` says them of a person and a thing."""
 
     draw: Callable[[random.Random], Numbers]
     answer: Callable[..., int]

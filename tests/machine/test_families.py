@@ -18,8 +18,9 @@ from transformers import (
 
 import policy as policy_room
 import step
-from machine.loading import load_base, load_tokenizer, turn_end
-from problems import Problem, chat_template, render_prompt, with_prompt_template
+from machine.chat import chat_template, turn_end, with_prompt_template
+from machine.loading import load_base, load_tokenizer
+from problems import EXAMPLES, Problem, render_prompt
 from settings import BUNDLED_BASE, GPU_BASE, Settings, resolve
 
 CHATML = (
@@ -115,6 +116,13 @@ def test_a_chat_template_becomes_a_prompt_that_ends_where_the_answer_begins():
     prompt = render_prompt(template, Problem("1, 2", "3"))
     assert prompt.startswith("<|turn|>user\n1, 2\n") and prompt.endswith("<|turn|>assistant\n")
     assert "\\boxed{}" in prompt
+
+
+def test_an_example_is_shown_as_an_earlier_turn():
+    template = chat_template(chat_tokenizer(), EXAMPLES["sums"])
+    question, answer = EXAMPLES["sums"]
+    assert template.index(question) < template.index(answer) < template.index("{problem}")
+    assert template.count("<|turn|>user") == 2 and template.endswith("<|turn|>assistant\n")
 
 
 def test_the_turn_end_of_the_template_ends_a_completion(tmp_path):
