@@ -102,8 +102,8 @@ def load_problems(
             rows = [row for row in rows if files.is_held_out(row[0]) == (side == "held-out")]
     else:
         raise ValueError(
-            f"{data!r} is neither puzzles, sums, a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
-            f"nor a JSONL file ({flag})"
+            f"{data!r} is neither puzzles, sums, a set known here "
+            f"({', '.join(public_sets.PUBLIC_SETS)}), nor a JSONL file ({flag})"
         )
     random.Random(seed).shuffle(rows)
     return [Problem(*row) for row in rows[:count]]

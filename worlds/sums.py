@@ -3,7 +3,7 @@
     Tom has 7 pens and gets 5 more. How many pens does Tom have now?      gold: 12
 
 A real language model needs problems that it solves now and then, or there is no reward to learn from; the
-public sets are far above one of this size. Eight levels, from one addition to three operations; what
+public sets are far above one of this size. Nine levels, from one small addition to two operations; what
 SmolLM2-135M-Instruct solves of each stands in docs/benchmarks.md. EXAMPLE is shown before each problem,
 as a turn of the conversation: without it the model never boxes an answer.
 """
@@ -49,11 +49,16 @@ def _share(rng: random.Random) -> Numbers:
 
 
 def _get_and_give(rng: random.Random) -> Numbers:
-    has, gets = rng.randint(3, 12), rng.randint(2, 9)
+    has, gets = rng.randint(3, 9), rng.randint(1, 5)
     return has, gets, rng.randint(1, has + gets - 1)
 
 
 LEVELS = {  # from the easiest
+    "a few more": Level(
+        _between((2, 9), (1, 3)),
+        lambda a, b: a + b,
+        "{who} has {0} {what} and buys {1} more. How many {what} does {who} have?",
+    ),
     "add": Level(
         _between((2, 9), (2, 9)),
         lambda a, b: a + b,
@@ -70,7 +75,7 @@ LEVELS = {  # from the easiest
         "{who} has {0} {what} and finds {1} more. How many {what} does {who} have now?",
     ),
     "add three": Level(
-        _between((2, 9), (2, 9), (2, 9)),
+        _between((1, 5), (1, 5), (1, 5)),
         lambda a, b, c: a + b + c,
         "{who} has {0} {what}, then gets {1}, then gets {2}. How many {what} does {who} have now?",
     ),
@@ -112,7 +117,7 @@ def sums(split: str, count: int, seed: int = 0) -> list[Row]:
     split: "train" or "test", which share no sum. Raises ValueError if there are not so many.
 
     >>> sums("train", 1)[0][2]
-    'add'
+    'a few more'
     """
     if split not in ("train", "test"):
         raise ValueError(f"split {split!r} is not one of train, test ")

