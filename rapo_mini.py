@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from machine import cost, plan
 from machine.chat import with_prompt_template
+from machine.devices import keep_to_the_card, why_no_gpu
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from machine.loading import find_model, load_tokenizer
 from machine.shapes import context_of, shape_of
@@ -279,6 +280,10 @@ def start(given: Settings) -> Run | None:
         if not (settings.dry_run or given.out is None):
             refuse_used(Path(settings.out))  # before anything is loaded
     print(sentence)
+    if torch.cuda.is_available():
+        keep_to_the_card()
+    else:
+        print(f"device: {why_no_gpu()}")
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))

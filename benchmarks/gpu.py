@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from machine import plan  # noqa: E402
+from machine.devices import why_no_gpu  # noqa: E402
 from machine.limit import pieces_of  # noqa: E402
 from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
 from machine.plan import GIB  # noqa: E402
@@ -323,7 +324,8 @@ def main(options: Options) -> int:
     """Print the report; the exit status (2: no such device here)."""
     if options.device == "cuda" and not torch.cuda.is_available():
         print(
-            "gpu: no CUDA GPU is here: --device cpu --shape tiny shows that it runs",
+            f"gpu: no CUDA GPU can be used ({why_no_gpu()}): --device cpu --shape tiny shows that "
+            "it runs",
             file=sys.stderr,
         )
         return 2
