@@ -24,8 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from machine import shared_prompts
 from machine.chat import turn_end
 from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
+from machine.merged_lora import lora_layers, merged_for_learning, merged_weight
 from objective import TokenTerms, token_terms
 
 TRAINED, REFERENCE = "default", "reference"  # names of the adapters in PEFT
@@ -92,6 +94,7 @@ def load_policy(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     base, tokenizer = load_base(model, quant, device)
     switch_off_dropout(base)
+    shared_prompts.teach(base)
     if adapter is None:
         peft_model = with_new_lora(base, lora_r, seed)
     else:
@@ -105,27 +108,30 @@ def load_policy(
 # ---------------------------------------------------------------- which weights are read
 
 
+def mergeable(policy: Policy) -> bool:
+    """Is W + scale * B A exact enough (float32 rounding)? Only for unquantised float32 weights.
+
+    Over 4-bit or 16-bit weights the sum would round the adapter away.
+    """
+    layers = lora_layers(policy.model)
+    return policy.quant == "none" and all(m.weight.dtype == torch.float32 for m in layers)
+
+
 @contextlib.contextmanager
 def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
     """The policy for sampling: with the adapter merged into the weights where that is exact.
 
-    It is exact enough (float32 rounding) for unquantised float32 weights: W + scale * B A replaces
-    W, and each layer does one product instead of three. Afterwards the very same W is put back:
-    subtracting B A again would leave a rounding error behind, step after step. Over 4-bit or 16-bit
-    weights merging would round the adapter away, so there the model is used as it is.
+    W + scale * B A replaces W, and each layer does one product instead of three. Afterwards the very
+    same W is put back: subtracting B A again would leave a rounding error behind, step after step.
     """
-    from peft.tuners.lora import LoraLayer
-
-    layers = [m for m in policy.model.modules() if isinstance(m, LoraLayer)]
-    exact = policy.quant == "none" and all(m.weight.dtype == torch.float32 for m in layers)
-    if not exact:
+    if not mergeable(policy):
         yield policy.model
         return
+    layers = lora_layers(policy.model)
     kept = [m.weight.data for m in layers]
     try:
-        with torch.no_grad():
-            for m, weight in zip(layers, kept, strict=True):
-                m.get_base_layer().weight.data = weight + m.get_delta_weight(TRAINED)
+        for m in layers:
+            m.get_base_layer().weight.data = merged_weight(m, TRAINED)
         with policy.model.disable_adapter():
             yield policy.model.get_base_model()
     finally:
@@ -175,11 +181,17 @@ def adapter_weights(policy: Policy, adapter: str) -> list[nn.Parameter]:
 
 @contextlib.contextmanager
 def learning_weights(policy: Policy) -> Iterator[nn.Module]:
-    """The policy for learning: with --checkpoint-layers only each layer's input is kept.
+    """The policy for learning: LoRA merged where that is exact (`machine/merged_lora.py`).
 
+    With --checkpoint-layers only each layer's input is kept, and LoRA is run as it is written.
     Non-reentrant checkpoints take their gradients from the adapter inside, so the frozen embeddings
     need none. The switch is on for the forward pass alone: a checkpointed layer uses no key/value cache.
     """
+    if not policy.checkpoint_layers:
+        merged = mergeable(policy)
+        with merged_for_learning(policy.model, TRAINED) if merged else contextlib.nullcontext():
+            yield policy.model
+        return
     base = policy.model.get_base_model()
     if policy.checkpoint_layers:
         base.activation_checkpointing_enable({"use_reentrant": False})
@@ -222,8 +234,33 @@ def completion_states(
     prompt_ids, prompt_mask (b, L) padded left; tokens, mask (b, T) padded right -> (N, hidden), row
     by row for the N tokens where mask is 1.
 
+    Rows with the same prompt share it (`machine/shared_prompts.py`), where the model can.
+    """
+    body = model.get_base_model().model  # the transformer without its head
+    real = mask.bool()
+    if not shared_prompts.taught(body):
+        return states_row_by_row(body, prompt_ids, prompt_mask, tokens, mask)
+    dtype = body.get_input_embeddings().weight.dtype
+    packed = shared_prompts.pack(prompt_ids, prompt_mask, tokens, dtype)
+    hidden = body(
+        input_ids=packed.ids,
+        position_ids=packed.position,
+        attention_mask=packed.mask,
+        packed=packed,
+        use_cache=False,
+    ).last_hidden_state  # (1, places, hidden)
+    return hidden[0].index_select(
+        0, packed.before[real]
+    )  # (N, hidden): one place before each token
+
+
+def states_row_by_row(
+    body: nn.Module, prompt_ids: Tensor, prompt_mask: Tensor, tokens: Tensor, mask: Tensor
+) -> Tensor:
+    """`completion_states`, each row with its own prompt: the plain way.
+
     Each row is moved to the left edge, so that all its padding stands on the right. There causal
-    attention never looks, and the model runs without an attention mask, which is quicker.
+    attention never looks, and the model runs without an attention mask.
     """
     ids = torch.cat([prompt_ids, tokens], dim=1)  # (b, L + T)
     pads = (prompt_mask == 0).sum(dim=1, keepdim=True)  # (b, 1)
@@ -231,7 +268,6 @@ def completion_states(
     width = int((prompt_ids.shape[1] - pads + lengths).max())
     source = torch.arange(width, device=ids.device) + pads  # (b, width)
     ids = ids.gather(1, source.clamp_max(ids.shape[1] - 1))  # (b, width)
-    body = model.get_base_model().model  # the transformer without its head
     hidden = body(input_ids=ids, use_cache=False).last_hidden_state  # (b, width, hidden)
     before = prompt_ids.shape[1] - 1 - pads + torch.arange(tokens.shape[1], device=ids.device)
     row = torch.arange(len(ids), device=ids.device)[:, None].expand_as(before)  # (b, T)
