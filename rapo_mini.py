@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, replace
 from enum import Enum
+from itertools import compress
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
 from problems import EXAMPLES, Problem, both_sides, problems_that_fit, render_prompt
-from settings import Settings, learning_rate, resolve, traced_steps
+from settings import Settings, is_bundled, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch.command_line import command, guarded, resumed
 from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
@@ -135,7 +136,18 @@ class Run:
     def check_lengths(self, prompts: list[str]) -> None:
         """Leave out training problems with long prompts: see `problems_that_fit`."""
         settings, encode = self.settings, self.policy.tokenizer.encode
+        asked = len(self.eval_problems)
         held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
+        if limit := settings.max_prompt_tokens:  # what the memory plan counts with
+            lengths = [len(encode(prompt)) for prompt in held_out]
+            fits = [length <= limit for length in lengths]
+            self.eval_problems = list(compress(self.eval_problems, fits))
+            held_out = list(compress(held_out, fits))
+        if len(held_out) < asked:
+            print(
+                f"evaluation: {asked - len(held_out)} of {asked} problems left out, their prompts are "
+                f"longer than --max-prompt-tokens {settings.max_prompt_tokens}"
+            )
         self.problems = problems_that_fit(
             self.problems,
             [len(encode(prompt)) for prompt in prompts],
@@ -228,15 +240,16 @@ class Run:
 # ---------------------------------------------------------------- before and after
 
 
-def finish(run: Run) -> None:
+def finish(run: Run, measure: bool = True) -> None:
     """Measure base and trained pass@k, write summary.json and curves.png, print the table.
 
+    measure: False leaves pass@k out, which takes minutes on a large model.
     Every batch of completions is logged: stopped in the middle, the resumed run takes up what is there.
     """
     settings = run.settings
     save_adapter(run.policy.model, run.out)
     metrics, comparison, began = read_metrics(run.out), None, time.perf_counter()
-    if run.eval_problems:
+    if measure and run.eval_problems:
         comparison = compare_with_base(
             run.policy,
             run.eval_problems,
@@ -286,6 +299,8 @@ def start(given: Settings) -> Run | None:
         print(f"device: {why_no_gpu()}")
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
+        if given.sample_rows is None and not given.resume:
+            settings = plan.with_rows_of_the_card(settings, card)
         print(plan.report(settings, card))
         print(cost.table(shape_of(settings.model), settings))
         plan.check_fits(settings, card)
@@ -348,7 +363,10 @@ def work(given: Settings) -> int:
         ending = train(run)
         if ending is not Ending.DONE:
             print(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
-        finish(run)
+        slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
+        if slow and run.eval_problems:
+            print(f"pass@k is not measured now: python pass_at_k.py --adapter {run.out}/adapter does it")
+        finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
         if run.settings.updates == 1:  # else the adapter may stand amid a step

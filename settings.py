@@ -125,7 +125,7 @@ class Machine:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     sample_rows: int | None = None
-    """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU 32."""
+    """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU what fits."""
     micro_batch: int | None = None
     """Completions learned from at a time: memory and last digits. None: 32, of other bases 8 or 4."""
     chunk_tokens: int | None = None

@@ -8,6 +8,7 @@ families lies in its body, but for soft-capped logits, and those are the head's 
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -166,10 +167,13 @@ def check_tensors(loaded: nn.Module, adapter: str | Path) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep the screen for the run: no bars of single files, no notes that need nothing from a reader."""
+    """Keep the screen for the run: no bars but of downloads, no notes that need nothing from a reader."""
+    from huggingface_hub.utils import enable_progress_bars
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # the hub's too, and a download of gigabytes must not be silent
+    if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "0") in ("0", ""):
+        enable_progress_bars()
     logging.getLogger("bitsandbytes").setLevel(
         logging.ERROR
     )  # silences its notice about the missing kernels package
