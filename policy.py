@@ -27,7 +27,7 @@ from torch.utils.checkpoint import checkpoint
 from machine import shared_prompts
 from machine.chat import turn_end
 from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
-from machine.merged_lora import lora_layers, merged_for_learning, merged_weight
+from machine.merged_lora import can_merge, lora_layers, one_product
 from objective import TokenTerms, token_terms
 
 TRAINED, REFERENCE = "default", "reference"  # names of the adapters in PEFT
@@ -108,57 +108,54 @@ def load_policy(
 # ---------------------------------------------------------------- which weights are read
 
 
-def mergeable(policy: Policy) -> bool:
-    """Is W + scale * B A exact enough (float32 rounding)? Only for unquantised float32 weights.
+@contextlib.contextmanager
+def weights(policy: Policy, adapter: str | None) -> Iterator[None]:
+    """The model with this adapter on it, None: without any; LoRA as one product where that is exact.
 
-    Over 4-bit or 16-bit weights the sum would round the adapter away.
+    W + scale * B A is exact enough (float32 rounding) for unquantised float32 weights. Over 4-bit or
+    16-bit weights the sum would round the adapter away, and a layer that is checkpointed runs again
+    after this has ended: there LoRA runs as it is written.
     """
     layers = lora_layers(policy.model)
-    return policy.quant == "none" and all(m.weight.dtype == torch.float32 for m in layers)
+    if can_merge(layers) and not (policy.checkpoint_layers and torch.is_grad_enabled()):
+        with one_product(layers, adapter):
+            yield
+    elif adapter is None:
+        policy.model.base_model.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            policy.model.base_model.enable_adapter_layers()
+    elif adapter == TRAINED:
+        yield
+    else:
+        policy.model.set_adapter(adapter)
+        try:
+            yield
+        finally:
+            policy.model.set_adapter(TRAINED)  # and only this one is trained again
 
 
 @contextlib.contextmanager
 def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
-    """The policy for sampling: with the adapter merged into the weights where that is exact.
-
-    W + scale * B A replaces W, and each layer does one product instead of three. Afterwards the very
-    same W is put back: subtracting B A again would leave a rounding error behind, step after step.
-    """
-    if not mergeable(policy):
-        yield policy.model
-        return
-    layers = lora_layers(policy.model)
-    kept = [m.weight.data for m in layers]
-    try:
-        for m in layers:
-            m.get_base_layer().weight.data = merged_weight(m, TRAINED)
-        with policy.model.disable_adapter():
-            yield policy.model.get_base_model()
-    finally:
-        for m, weight in zip(layers, kept, strict=True):
-            m.get_base_layer().weight.data = weight
+    """The policy for sampling, without gradients."""
+    with torch.no_grad(), weights(policy, TRAINED):
+        yield policy.model.get_base_model()  # LoRA's layers are in it; PEFT's wrapper only costs time
 
 
 @contextlib.contextmanager
 def base_weights(policy: Policy) -> Iterator[nn.Module]:
     """The model that training began with: the adapter off, without gradients."""
-    with torch.no_grad(), policy.model.disable_adapter():
+    with torch.no_grad(), weights(policy, None):
         yield policy.model
 
 
 @contextlib.contextmanager
 def reference_weights(policy: Policy) -> Iterator[nn.Module]:
     """pi_ref, without gradients: the base, or after a refresh the policy of that step."""
-    if REFERENCE not in policy.model.peft_config:
-        with base_weights(policy) as model:
-            yield model
-        return
-    policy.model.set_adapter(REFERENCE)
-    try:
-        with torch.no_grad():
-            yield policy.model
-    finally:
-        policy.model.set_adapter(TRAINED)  # and only this one is trained again
+    refreshed = REFERENCE in policy.model.peft_config
+    with torch.no_grad(), weights(policy, REFERENCE if refreshed else None):
+        yield policy.model
 
 
 def refresh_reference(policy: Policy) -> None:
@@ -181,22 +178,17 @@ def adapter_weights(policy: Policy, adapter: str) -> list[nn.Parameter]:
 
 @contextlib.contextmanager
 def learning_weights(policy: Policy) -> Iterator[nn.Module]:
-    """The policy for learning: LoRA merged where that is exact (`machine/merged_lora.py`).
+    """The policy for learning: with --checkpoint-layers only each layer's input is kept.
 
-    With --checkpoint-layers only each layer's input is kept, and LoRA is run as it is written.
     Non-reentrant checkpoints take their gradients from the adapter inside, so the frozen embeddings
     need none. The switch is on for the forward pass alone: a checkpointed layer uses no key/value cache.
     """
-    if not policy.checkpoint_layers:
-        merged = mergeable(policy)
-        with merged_for_learning(policy.model, TRAINED) if merged else contextlib.nullcontext():
-            yield policy.model
-        return
     base = policy.model.get_base_model()
     if policy.checkpoint_layers:
         base.activation_checkpointing_enable({"use_reentrant": False})
     try:
-        yield policy.model
+        with weights(policy, TRAINED):
+            yield policy.model
     finally:
         if policy.checkpoint_layers:
             base.activation_checkpointing_disable()
