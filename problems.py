@@ -167,12 +167,7 @@ def problems_that_fit(
             f"the prompt of the problem {empty[:60]!r} has no token (--prompt-template)"
         )
     limit = max_prompt_tokens or max(lengths)
-    kept = [p for p, length in zip(problems, lengths, strict=True) if length <= limit]
-    if len(kept) < len(problems):
-        print(
-            f"data: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
-            f"prompts are longer than --max-prompt-tokens {limit}"
-        )
+    kept, _ = within(problems, lengths, limit, "data")
     if not kept:
         raise ValueError(
             f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
@@ -186,3 +181,21 @@ def problems_that_fit(
             "the training with --max-prompt-tokens"
         )
     return kept
+
+
+def within(
+    problems: list[Problem], lengths: list[int], limit: int, what: str
+) -> tuple[list[Problem], list[int]]:
+    """The problems whose prompts have at most `limit` tokens, and their lengths; says what it leaves out.
+
+    >>> within([Problem("a", "1"), Problem("b", "2")], [3, 9], 5, "data")[1]
+    data: 1 of 2 problems left out, their prompts are longer than --max-prompt-tokens 5
+    [3]
+    """
+    kept = [(p, n) for p, n in zip(problems, lengths, strict=True) if n <= limit]
+    if len(kept) < len(problems):
+        print(
+            f"{what}: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
+            f"prompts are longer than --max-prompt-tokens {limit}"
+        )
+    return [p for p, _ in kept], [n for _, n in kept]

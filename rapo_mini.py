@@ -19,7 +19,6 @@ import time
 from collections import Counter
 from dataclasses import asdict, replace
 from enum import Enum
-from itertools import compress
 from pathlib import Path
 
 import torch
@@ -28,13 +27,14 @@ from tqdm import tqdm
 from machine import cost, plan
 from machine.chat import with_prompt_template
 from machine.devices import keep_to_the_card, why_no_gpu
+from machine.fixed_decode import CaptureFailed
 from machine.limit import OutOfPieces, Pieces, pieces_of
 from machine.loading import find_model, load_tokenizer
 from machine.shapes import context_of, shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import EXAMPLES, Problem, both_sides, problems_that_fit, render_prompt
+from problems import EXAMPLES, Problem, both_sides, problems_that_fit, render_prompt, within
 from settings import Settings, is_bundled, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch.command_line import command, guarded, resumed
@@ -134,27 +134,19 @@ class Run:
         self.trace = Trace(Path(settings.trace)) if settings.trace else None
 
     def check_lengths(self, prompts: list[str]) -> None:
-        """Leave out training problems with long prompts: see `problems_that_fit`."""
+        """Leave out problems with long prompts: see `problems_that_fit`."""
         settings, encode = self.settings, self.policy.tokenizer.encode
-        asked = len(self.eval_problems)
         held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
+        lengths = [len(encode(prompt)) for prompt in held_out]
         if limit := settings.max_prompt_tokens:  # what the memory plan counts with
-            lengths = [len(encode(prompt)) for prompt in held_out]
-            fits = [length <= limit for length in lengths]
-            self.eval_problems = list(compress(self.eval_problems, fits))
-            held_out = list(compress(held_out, fits))
-        if len(held_out) < asked:
-            print(
-                f"evaluation: {asked - len(held_out)} of {asked} problems left out, their prompts are "
-                f"longer than --max-prompt-tokens {settings.max_prompt_tokens}"
-            )
+            self.eval_problems, lengths = within(self.eval_problems, lengths, limit, "evaluation")
         self.problems = problems_that_fit(
             self.problems,
             [len(encode(prompt)) for prompt in prompts],
             max_prompt_tokens=settings.max_prompt_tokens,
             max_new_tokens=settings.max_new_tokens,
             context=context_of(self.policy.model.config),
-            also=max((len(encode(prompt)) for prompt in held_out), default=0),
+            also=max(lengths, default=0),
         )
 
     def problems_of(self, step: int) -> list[Problem]:
@@ -365,7 +357,9 @@ def work(given: Settings) -> int:
             print(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
         slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
         if slow and run.eval_problems:
-            print(f"pass@k is not measured now: python pass_at_k.py --adapter {run.out}/adapter does it")
+            print(
+                f"pass@k is not measured now: python pass_at_k.py --adapter {run.out}/adapter does it"
+            )
         finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
@@ -374,7 +368,7 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except (OtherLog, TooFlat) as error:
+    except (OtherLog, TooFlat, CaptureFailed) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError):

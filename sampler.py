@@ -111,15 +111,24 @@ def sample(
         torch.zeros((batch, max_new_tokens), device=device),  # (B, T)
         torch.zeros(batch, dtype=torch.bool, device=device),  # (B,)
     )
-    ends = torch.tensor(end_ids, device=device)
+    ends, decoder = torch.tensor(end_ids, device=device), None
     for rows in torch.arange(batch, device=device).split(rows_at_once or batch):  # (b,)
         prompts, copies = torch.unique_consecutive(rows // group_size, return_counts=True)
-        decoder = (FixedDecoder if fixed else GrowingDecoder)(
-            model, prompt_ids[prompts], prompt_mask[prompts], copies, max_new_tokens
-        )
+        ids, real = without_common_padding(prompt_ids[prompts], prompt_mask[prompts])  # (p, l)
+        if decoder is None:
+            room = prompt_ids.shape[1] - ids.shape[1] + max_new_tokens  # the longest part's
+            decoder = (FixedDecoder if fixed else GrowingDecoder)(model, ids, real, copies, room)
+        else:
+            decoder.begin(ids, real, copies)
         sample_to_their_ends(decoder, rows, noise, temperature, top_p, ends, out)
     longest = int(out.mask.sum(dim=1).max())
     return Completions(*(x[:, :longest] for x in out[:3]), out.ended)
+
+
+def without_common_padding(prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Prompts (p, L), padded left, without the columns in which none of them has a token: (p, l)."""
+    first = int(prompt_mask.any(dim=0).int().argmax())
+    return prompt_ids[:, first:], prompt_mask[:, first:]
 
 
 def sample_within_memory(
@@ -180,9 +189,14 @@ class GrowingDecoder:
         copies: Tensor,
         max_new_tokens: int,
     ):
-        """The prefill. prompt_ids, prompt_mask (p, L); copies (p,): how many rows each prompt gets."""
+        """The model, and its first prompts. max_new_tokens: how many may come; here nothing needs it."""
         self.model = model
-        position, out = prefill(model, prompt_ids, prompt_mask)  # (p, L)
+        self.begin(prompt_ids, prompt_mask, copies)
+
+    def begin(self, prompt_ids: Tensor, prompt_mask: Tensor, copies: Tensor) -> None:
+        """The prefill. prompt_ids, prompt_mask (p, L); copies (p,): how many rows each prompt gets."""
+        self.cache = self.logits = None  # those of the last prompts go before the next ones come
+        position, out = prefill(self.model, prompt_ids, prompt_mask)  # (p, L)
         self.cache = out.past_key_values
         row = torch.arange(len(copies), device=copies.device).repeat_interleave(copies)  # (b,)
         self.cache.batch_select_indices(

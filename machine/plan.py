@@ -220,15 +220,16 @@ def largest_that_fits(shape: Shape, settings: Settings, card: float) -> Settings
 def with_rows_of_the_card(settings: Settings, card: float) -> Settings:
     """The settings with as many --sample-rows as fit, the other pieces as they are.
 
-    More rows are fewer passes over the weights. Where none fit, the settings as they are: `check_fits` says
-    what to lower.
+    More rows are fewer passes over the weights. Where none fit, the settings as they are: `check_fits`
+    says what to lower.
     """
     shape, batch = shape_of(settings.model), settings.prompts * settings.group_size
-    sizes = [power_of_two(batch), *reversed(KNOBS["sample_rows"])]
-    for rows in (n for n in sizes if n <= power_of_two(batch)):
+    rows = power_of_two(batch)
+    while rows:
         tried = replace(settings, sample_rows=min(rows, batch))
         if plan(shape, tried).total <= card:
             return tried
+        rows //= 2
     return settings
 
 

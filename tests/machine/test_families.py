@@ -88,6 +88,19 @@ def test_what_was_sampled_is_what_is_scored_and_a_rapo_step_learns(tmp_path, fam
     assert all(not torch.equal(p, b) for p, b in zip(policy.trainable(), before, strict=True))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fixed_memory_draws_the_same_tokens(tmp_path, family):
+    folder = saved(tmp_path / "base", family)
+    policy = let_the_adapter_act(policy_room.load_policy(folder, lora_r=4))
+    settings = settings_for(folder, tmp_path, max_new_tokens=20)
+    growing, fixed = (
+        step.rollout(policy, PROBLEMS, replace(settings, fixed_decode=f), 0).completions
+        for f in (False, True)
+    )
+    assert torch.equal(growing.tokens, fixed.tokens)
+    torch.testing.assert_close(growing.logp, fixed.logp, rtol=0, atol=1e-5)
+
+
 def test_gemma_2s_logits_are_capped_once_and_as_transformers_does_it(tmp_path):
     folder = saved(tmp_path, "Gemma 2")
     plain, ids = AutoModelForCausalLM.from_pretrained(folder), torch.arange(3, 12)[None]
