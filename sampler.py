@@ -23,6 +23,7 @@ from torch import Tensor
 
 from machine.fixed_decode import FixedDecoder, prefill
 from machine.limit import sample_less, within_memory
+from machine.slow import slow
 
 
 class Completions(NamedTuple):
@@ -49,7 +50,8 @@ def draw(
     logp = torch.log_softmax(logits.float() / temperature, dim=-1)  # (b, V)
     if top_p < 1:
         logp = nucleus(logp, top_p)  # (b, V)
-    cumulative = logp.double().exp().cumsum(dim=-1)  # (b, V), in 64 bits: V may be 150,000
+    mass = logp.exp() if logp.is_cuda else logp.double().exp()  # (b, V): a consumer card's is slow
+    cumulative = mass.cumsum(dim=-1, dtype=torch.float64)  # (b, V), in 64 bits: V may be 150,000
     target = noise.double()[:, None] * cumulative[:, -1:]  # (b, 1), below the last entry
     token = torch.searchsorted(
         cumulative, target, right=True
@@ -163,7 +165,7 @@ def sample_to_their_ends(
 ) -> None:
     """Sample the rows `running` (b,) to their ends, and write them into `out`. noise (T, B)."""
     logits = decoder.logits  # (b, V) after the prompts
-    for t in range(len(noise)):
+    for t in slow(range(len(noise)), f"sampling {len(running)} completions"):
         token, token_logp = draw(logits, noise[t, running], temperature, top_p)  # (b,), (b,)
         out.tokens[running, t], out.logp[running, t] = token, token_logp
         out.mask[running, t] = 1

@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from machine import plan  # noqa: E402
 from machine.devices import why_no_gpu  # noqa: E402
+from machine.head import widen  # noqa: E402
 from machine.limit import pieces_of  # noqa: E402
 from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
 from machine.plan import GIB  # noqa: E402
@@ -106,6 +107,7 @@ def random_policy(shape: Shape, device: str, dtype: torch.dtype, settings: Setti
             setattr(module, key, nn.Parameter(value, requires_grad=False))
     model.model.rotary_emb = type(model.model.rotary_emb)(config=config).to(device)
     model.tie_weights()
+    widen(model.get_output_embeddings())
     model.is_loaded_in_4bit = True  # peft asks this before it looks for 4-bit layers
     model.requires_grad_(False)
     adapter = with_new_lora(model, settings.lora_r, settings.seed)

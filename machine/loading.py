@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from machine.gguf import file_of, folder_of
+from machine.head import widen
 
 HUB_SECONDS = 10  # to hear from the hub whether it has a model
 
@@ -40,6 +41,7 @@ def load_base(model: str, quant: str, device_map: str | None = None) -> tuple[nn
         check_decoder(base)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ValueError(not_loaded(model, error)) from error
+    widen(base.get_output_embeddings())
     cap_in_the_head(base)
     return base, tokenizer
 
