@@ -20,7 +20,9 @@ decoding goes on without graphs and says so.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +51,7 @@ class Slots:
 class FixedDecoder:
     """Runs the model one token at a time, on fixed slots; used like `sampler.GrowingDecoder`."""
 
+    seconds: ClassVar[list[float]] = []  # of each capture in this process
     broken = False  # a capture has failed in this process: no second try
     stream: torch.cuda.Stream | None = None  # of all captures: libraries keep a workspace a stream
 
@@ -137,9 +140,10 @@ class FixedDecoder:
         A capture that fails may leave the stream and the allocator in capture. The stream is put back; if
         the device still takes no work, CaptureFailed ends the run and names the flag.
         """
-        outside = current_stream(self.device)
+        outside, began = current_stream(self.device), time.perf_counter()
         try:
             self.graphs[rows, slots] = self.capture(rows, slots)
+            FixedDecoder.seconds.append(time.perf_counter() - began)
             return True
         except torch.OutOfMemoryError:
             set_stream(outside)

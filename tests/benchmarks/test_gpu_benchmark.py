@@ -46,6 +46,30 @@ def test_it_runs_through_and_prints_each_number(tmp_path):
     assert found["planned_tensors"] < found["planned_total"] and found["measured_tensors"] is None
 
 
+def test_first_contact_runs_on_the_cpu_and_says_what_it_cannot_show():
+    done = run(*SMALL.split(), "--first-contact")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    verdicts = [line[:6].strip() for line in lines]
+    assert verdicts == ["-", "ok", "ok", "-", "ok", "-", "ok", "ok", "ok"], done.stdout
+    for line, part in zip(
+        lines,
+        (
+            "no card",
+            "4 rows",
+            "8 rows",
+            "CUDA graphs",
+            "completions of 20 tokens",
+            "measured on cuda only",
+            "attention while learning: flash",
+            "sampler and trainer",
+            "target of noise",
+        ),
+        strict=True,
+    ):
+        assert part in line, line
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA GPU is here")
 def test_without_a_gpu_it_says_so():
     done = run()

@@ -127,8 +127,8 @@ def test_a_chunk_of_logits_with_its_graph(arm):
     """Head, token_terms, backward, at the real vocabulary, as policy.score checkpoints them."""
     form = {"rapo": "exact", "grpo": "sampled", "no-kl": "none"}[arm]
     tokens, vocabulary = 8, 151936
-    head = torch.randn(vocabulary, 16, dtype=torch.bfloat16)
-    state, ref = (torch.randn(tokens, 16, dtype=torch.bfloat16) for _ in range(2))
+    head = torch.randn(vocabulary, 16)  # its logits are float32 on a GPU too: `machine/head.py`
+    state, ref = (torch.randn(tokens, 16) for _ in range(2))
     state.requires_grad_()
 
     def terms(state, ref):
@@ -188,13 +188,12 @@ def test_a_prefill_and_a_draw():
     shape = shape_of_config(config)
     planned = sum(room.sampling_bytes(replace(shape, vocabulary=0), 4, 4, 96, 0).values())
     assert live.peak <= 1.05 * planned and planned <= 1.25 * live.peak
-    logits = torch.randn(8, 151936, dtype=torch.bfloat16)
+    logits = torch.randn(8, 151936)
     with LiveBytes(logits) as live:
         draw(logits, torch.rand(8), 1.0)
     planned = room.sampling_bytes(QWEN_3B, 8, 0, 0, 0)["prefill, or drawing tokens"]
-    assert (
-        live.peak + logits.nbytes <= 1.01 * planned and planned <= 1.2 * live.peak + logits.nbytes
-    )
+    assert live.peak + logits.nbytes <= 1.01 * planned
+    assert planned <= 1.2 * (live.peak + logits.nbytes)
 
 
 # ---------------------------------------------------------------- the plan as a whole
