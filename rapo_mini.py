@@ -291,8 +291,8 @@ def start(given: Settings) -> Run | None:
         print(f"device: {why_no_gpu()}")
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
-        if given.sample_rows is None and not given.resume:
-            settings = plan.with_rows_of_the_card(settings, card)
+        if not given.resume:
+            settings = plan.fitted(settings, given, card)
         print(plan.report(settings, card))
         print(cost.table(shape_of(settings.model), settings))
         plan.check_fits(settings, card)

@@ -131,7 +131,7 @@ class Machine:
     chunk_tokens: int | None = None
     """Tokens whose logits exist at once: memory and last digits. None: 1024, of other bases 64."""
     checkpoint_layers: bool | None = None
-    """Keep only each layer's input while learning; costs a second forward pass. None: on a GPU."""
+    """Keep only each layer's input; costs a second forward pass. None: on a GPU that needs it."""
     fixed_decode: bool | None = None
     """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"

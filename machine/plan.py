@@ -217,19 +217,25 @@ def largest_that_fits(shape: Shape, settings: Settings, card: float) -> Settings
     return best
 
 
-def with_rows_of_the_card(settings: Settings, card: float) -> Settings:
-    """The settings with as many --sample-rows as fit, the other pieces as they are.
+def fitted(settings: Settings, given: Settings, card: float) -> Settings:
+    """The settings with what `given` leaves open chosen for a card of `card` bytes.
 
-    More rows are fewer passes over the weights. Where none fit, the settings as they are: `check_fits`
-    says what to lower.
+    As many --sample-rows as fit: more rows are fewer passes over the weights. No --checkpoint-layers where
+    the activations fit: each layer then runs once forward, not twice. `check_fits` says what to lower where
+    nothing fits.
     """
     shape, batch = shape_of(settings.model), settings.prompts * settings.group_size
-    rows = power_of_two(batch)
-    while rows:
-        tried = replace(settings, sample_rows=min(rows, batch))
+    changes = []
+    if given.sample_rows is None:
+        sizes = [min(rows, batch) for rows in KNOBS["sample_rows"] if rows < 2 * batch]
+        settings = replace(settings, sample_rows=1)
+        changes += [{"sample_rows": rows} for rows in sizes]
+    if given.checkpoint_layers is None:
+        changes.append({"checkpoint_layers": False})
+    for change in changes:
+        tried = replace(settings, **change)
         if plan(shape, tried).total <= card:
-            return tried
-        rows //= 2
+            settings = tried
     return settings
 
 

@@ -19,7 +19,7 @@ from transformers import (
 import policy as policy_room
 import step
 from machine.chat import chat_template, turn_end, with_prompt_template
-from machine.loading import load_base, load_tokenizer
+from machine.loading import load_base, load_tokenizer, quiet_libraries
 from problems import EXAMPLES, Problem, render_prompt
 from settings import BUNDLED_BASE, GPU_BASE, Settings, resolve
 
@@ -176,3 +176,15 @@ def test_which_template_is_used_is_decided_by_the_tokenizer_and_said():
     assert settings.prompt_template == given
     with pytest.raises(ValueError, match="--prompt-template chat"):
         with_prompt_template(other, "chat", plain)
+
+
+# ---------------------------------------------------------------- screens
+
+
+def test_a_download_shows_its_bar_and_the_loading_of_weights_none(monkeypatch):
+    from huggingface_hub.utils import are_progress_bars_disabled
+    from transformers.utils.logging import is_progress_bar_enabled
+
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)
+    quiet_libraries()
+    assert not are_progress_bars_disabled() and not is_progress_bar_enabled()

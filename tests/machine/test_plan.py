@@ -240,6 +240,23 @@ def test_what_is_said_to_fit_fits_and_nothing_larger_does(gib):
             assert plan(QWEN_3B, replace(best, **{name: larger[0]})).total > gib * GIB, name
 
 
+@pytest.mark.parametrize("gib", [6, 8, 12, 24, 48])
+def test_what_is_left_open_is_chosen_for_the_card(gib):
+    """The most rows that fit, and no more; checkpointed layers only where they are needed."""
+    settings = settings_for()
+    best = room.fitted(settings, Settings(), gib * GIB)
+    assert plan(QWEN_3B, best).total <= gib * GIB
+    twice = replace(best, sample_rows=2 * best.sample_rows)
+    batch = settings.prompts * settings.group_size
+    assert best.sample_rows == batch or plan(QWEN_3B, twice).total > gib * GIB
+    assert best.checkpoint_layers, "41 GiB of activations"
+    small = settings_for(model="HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert not room.fitted(small, Settings(), 12 * GIB).checkpoint_layers
+    given = Settings(sample_rows=2, checkpoint_layers=True)
+    kept = room.fitted(settings_for(sample_rows=2, checkpoint_layers=True), given, gib * GIB)
+    assert (kept.sample_rows, kept.checkpoint_layers) == (2, True)
+
+
 def test_what_cannot_fit_is_refused_and_what_to_lower_is_named():
     room.check_fits(settings_for(), 8 * GIB)
     too_much = settings_for(micro_batch=32, sample_rows=128)
