@@ -220,9 +220,9 @@ def largest_that_fits(shape: Shape, settings: Settings, card: float) -> Settings
 def fitted(settings: Settings, given: Settings, card: float) -> Settings:
     """The settings with what `given` leaves open chosen for a card of `card` bytes.
 
-    As many --sample-rows as fit: more rows are fewer passes over the weights. No --checkpoint-layers where
-    the activations fit: each layer then runs once forward, not twice. `check_fits` says what to lower where
-    nothing fits.
+    As many --sample-rows as fit: more rows are fewer passes over the weights. No --checkpoint-layers
+    where the activations fit: each layer then runs once forward, not twice. Where nothing fits,
+    `check_fits` says what to lower.
     """
     shape, batch = shape_of(settings.model), settings.prompts * settings.group_size
     changes = []
