@@ -147,7 +147,7 @@ def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
 def base_weights(policy: Policy) -> Iterator[nn.Module]:
     """The model that training began with: the adapter off, without gradients."""
     with torch.no_grad(), weights(policy, None):
-        yield policy.model
+        yield policy.model.get_base_model()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ drawn:
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
-* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`);
+* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`), and for a small
+  model on the CPU it is written out in few operations (`machine/lean_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
 Left out of training on purpose: top-k and top-p. They change the distribution that y comes from, and
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from machine.fixed_decode import FixedDecoder, prefill
+from machine.lean_decode import LeanDecoder, fits
 from machine.limit import sample_less, within_memory
 from machine.slow import slow
 
@@ -114,14 +116,16 @@ def sample(
         torch.zeros(batch, dtype=torch.bool, device=device),  # (B,)
     )
     ends, decoder = torch.tensor(end_ids, device=device), None
+    kind = FixedDecoder if fixed else LeanDecoder if fits(model) else GrowingDecoder
     for rows in torch.arange(batch, device=device).split(rows_at_once or batch):  # (b,)
         prompts, copies = torch.unique_consecutive(rows // group_size, return_counts=True)
         ids, real = without_common_padding(prompt_ids[prompts], prompt_mask[prompts])  # (p, l)
-        if decoder is None:
-            room = prompt_ids.shape[1] - ids.shape[1] + max_new_tokens  # the longest part's
-            decoder = (FixedDecoder if fixed else GrowingDecoder)(model, ids, real, copies, room)
+        if isinstance(decoder, FixedDecoder):
+            decoder.begin(ids, real, copies)  # its memory and its graphs stay
         else:
-            decoder.begin(ids, real, copies)
+            decoder = None  # its cache goes before the next one comes
+            room = prompt_ids.shape[1] - ids.shape[1] + max_new_tokens  # the widest part's
+            decoder = kind(model, ids, real, copies, room)
         sample_to_their_ends(decoder, rows, noise, temperature, top_p, ends, out)
     longest = int(out.mask.sum(dim=1).max())
     return Completions(*(x[:, :longest] for x in out[:3]), out.ended)
@@ -155,7 +159,7 @@ def sample_within_memory(
 
 
 def sample_to_their_ends(
-    decoder: GrowingDecoder | FixedDecoder,
+    decoder: GrowingDecoder | LeanDecoder | FixedDecoder,
     running: Tensor,
     noise: Tensor,
     temperature: float,
@@ -191,14 +195,9 @@ class GrowingDecoder:
         copies: Tensor,
         max_new_tokens: int,
     ):
-        """The model, and its first prompts. max_new_tokens: how many may come; here nothing needs it."""
-        self.model = model
-        self.begin(prompt_ids, prompt_mask, copies)
-
-    def begin(self, prompt_ids: Tensor, prompt_mask: Tensor, copies: Tensor) -> None:
         """The prefill. prompt_ids, prompt_mask (p, L); copies (p,): how many rows each prompt gets."""
-        self.cache = self.logits = None  # those of the last prompts go before the next ones come
-        position, out = prefill(self.model, prompt_ids, prompt_mask)  # (p, L)
+        self.model = model
+        position, out = prefill(model, prompt_ids, prompt_mask)  # (p, L)
         self.cache = out.past_key_values
         row = torch.arange(len(copies), device=copies.device).repeat_interleave(copies)  # (b,)
         self.cache.batch_select_indices(
