@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from machine.devices import empty_cache
 from machine.limit import Pieces, learn_less, pieces_of, within_memory
 from machine.slow import slow
 from objective import (
@@ -84,6 +85,7 @@ def rollout(
             rows_at_once=pieces.sample_rows,
             generator=generator,
         )
+    empty_cache()
     sampled = time.perf_counter()
     texts = decode(policy, completions.tokens, completions.mask)
     golds = [p.answer for p in problems for _ in range(settings.group_size)]
@@ -203,6 +205,7 @@ def learn(
         if metrics["skipped"]:
             break
         optimizer.step()
+    empty_cache()
     tokens = int(rolled.completions.mask.sum())
     seconds = {f"seconds_{name}": s for name, s in rolled.seconds.items()}
     seconds["seconds_learn"] = time.perf_counter() - began

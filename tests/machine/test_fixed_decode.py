@@ -159,9 +159,10 @@ def test_graphs_are_kept_from_part_to_part(small_policy, prompts, monkeypatch):
     assert len({decoder for decoder, _, _ in asked}) == 1 and len(asked) == len(set(asked))
 
 
-@pytest.mark.parametrize("fixed", [True, False])
-def test_one_cache_is_alive_at_a_time(small_policy, prompts, fixed):
+@pytest.mark.parametrize("way", ["fixed", "lean", "growing"])
+def test_one_cache_is_alive_at_a_time(small_policy, prompts, way, monkeypatch):
     """Sampled in three parts, the most bytes alive are those of one part."""
+    monkeypatch.setattr("sampler.fits", lambda _model: way == "lean")
 
     def peak(ids, mask):
         with sampling_weights(small_policy) as model, LiveBytes(*model.parameters()) as live:
@@ -176,7 +177,7 @@ def test_one_cache_is_alive_at_a_time(small_policy, prompts, fixed):
                 pad_id=0,
                 generator=torch.Generator().manual_seed(0),
                 rows_at_once=16,
-                fixed=fixed,
+                fixed=way == "fixed",
             )
         return live.peak
 
@@ -188,6 +189,7 @@ def test_one_cache_is_alive_at_a_time(small_policy, prompts, fixed):
 def test_a_part_is_as_wide_as_its_own_longest_prompt(small_policy, prompts, monkeypatch):
     import sampler
 
+    monkeypatch.setattr(sampler, "fits", lambda _model: False)
     widths, prefill = [], sampler.prefill
     monkeypatch.setattr(
         sampler,
