@@ -249,7 +249,7 @@ def test_what_is_left_open_is_chosen_for_the_card(gib):
     twice = replace(best, sample_rows=2 * best.sample_rows)
     batch = settings.prompts * settings.group_size
     assert best.sample_rows == batch or plan(QWEN_3B, twice).total > gib * GIB
-    assert best.checkpoint_layers, "41 GiB of activations"
+    assert best.checkpoint_layers == (gib < 48), "some 40 GiB of activations"
     small = settings_for(model="HuggingFaceTB/SmolLM2-135M-Instruct")
     assert not room.fitted(small, Settings(), 12 * GIB).checkpoint_layers
     given = Settings(sample_rows=2, checkpoint_layers=True)
