@@ -29,7 +29,7 @@ from machine.chat import with_prompt_template
 from machine.devices import keep_to_the_card, why_no_gpu
 from machine.fixed_decode import CaptureFailed
 from machine.limit import OutOfPieces, Pieces, pieces_of
-from machine.loading import find_model, load_tokenizer
+from machine.loading import adapter_in, find_model, load_tokenizer
 from machine.shapes import context_of, shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
@@ -45,7 +45,6 @@ from watch.files import as_json, digest, write_whole
 from watch.progress import Progress
 from watch.recorder import Recorder
 from watch.run_folder import (
-    adapter_in,
     folder_digest,
     model_digest,
     read_metrics,

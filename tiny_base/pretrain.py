@@ -127,6 +127,23 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Save it so that AutoTokenizer, too, reads tokenizer.json as it is.
+
+    For model_type qwen2 AutoTokenizer takes Qwen's own class, whatever tokenizer_class says, unless the
+    config has an auto_map: then tokenizer_class holds, or with trust_remote_code the class in auto_map.
+    """
+    tokenizer.save_pretrained(folder)
+    path = Path(folder) / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["auto_map"] = {"AutoTokenizer": [None, "word_tokenizer.WordTokenizer"]}
+    config = {k: v for k, v in config.items() if k not in ("is_local", "local_files_only")}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    code = (HERE / "word_tokenizer.py").read_text(encoding="utf-8")
+    (Path(folder) / "word_tokenizer.py").write_text(code, encoding="utf-8")
+
+
 def make_model(settings: Settings, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
     torch.manual_seed(settings.seed)
     return Qwen2ForCausalLM(
@@ -227,7 +244,7 @@ def main(settings: Settings) -> None:
             }
             save_atomically(state, checkpoint)
     model.save_pretrained(settings.out)
-    tokenizer.save_pretrained(settings.out)
+    save_tokenizer(tokenizer, settings.out)
     record = {k: str(v) for k, v in asdict(settings).items() if k not in ("out", "work")}
     record["seconds"] = round(seconds + time.monotonic() - began)
     (settings.out / "pretrain.json").write_text(json.dumps(record, indent=1) + "\n")
