@@ -72,7 +72,14 @@ def cap_in_the_head(base: nn.Module) -> None:
     if cap is not None:
         head = base.get_output_embeddings()
         head.register_forward_hook(lambda _head, _state, logits: cap * torch.tanh(logits / cap))
-        base.config.final_logit_softcapping = None
+        head.cap, base.config.final_logit_softcapping = cap, None
+
+
+def name_the_cap(base: nn.Module) -> None:
+    """Before a model is saved: its config names the cap again, as the saved head does not know it."""
+    cap = getattr(base.get_output_embeddings(), "cap", None)
+    if cap is not None:
+        base.config.final_logit_softcapping = cap
 
 
 def find_model(model: str) -> None:

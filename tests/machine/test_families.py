@@ -19,7 +19,7 @@ from transformers import (
 import policy as policy_room
 import step
 from machine.chat import chat_template, turn_end, with_prompt_template
-from machine.loading import load_base, load_tokenizer, quiet_libraries
+from machine.loading import load_base, load_tokenizer, name_the_cap, quiet_libraries
 from problems import EXAMPLES, Problem, render_prompt
 from settings import BUNDLED_BASE, GPU_BASE, Settings, resolve
 
@@ -110,6 +110,11 @@ def test_gemma_2s_logits_are_capped_once_and_as_transformers_does_it(tmp_path):
         head = base.get_output_embeddings()(base.model(input_ids=ids).last_hidden_state)
     assert theirs.abs().max() > 1 and torch.allclose(ours, theirs, atol=1e-6)
     assert torch.allclose(head, theirs, atol=1e-6)
+    name_the_cap(base)
+    base.save_pretrained(tmp_path / "merged")  # as `python -m use merge` does
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    with torch.no_grad():
+        assert torch.allclose(again(input_ids=ids).logits, theirs, atol=1e-6)
 
 
 def test_a_model_whose_logits_are_scaled_after_the_head_is_refused_by_name(tmp_path):
