@@ -25,9 +25,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from machine.loading import adapter_in, find_model
+from machine.chat import with_prompt_template
+from machine.loading import adapter_in, find_model, load_tokenizer
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import Judge, Problem, load_problems, reading_of
+from problems import EXAMPLES, Judge, Problem, load_problems, reading_of
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -288,6 +289,11 @@ def evaluate(asked: Evaluation) -> Comparison:
     if asked.out:
         check_place(Path(asked.out))
     find_model(settings.model)
+    tokenizer = load_tokenizer(settings.model)
+    settings, prompt = with_prompt_template(
+        settings, asked.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+    )
+    tell(prompt)
     judge = Judge(settings)
     side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
     where = "--data, --problems", asked.data_dir, side, reading_of(settings)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from machine import shared_prompts
+from machine.chat import turn_end
 from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
 from machine.merged_lora import can_merge, lora_layers, one_product
 from objective import TokenTerms, token_terms
@@ -53,17 +54,18 @@ class Policy:
 
     @property
     def end_ids(self) -> list[int]:
-        """The tokens that end a completion: the model's or the tokenizer's, and <|im_end|> if it exists.
+        """The tokens that end a completion: the model's or the tokenizer's, and those that end a turn.
 
         Qwen2.5's base models name <|endoftext|> only, but asked by the template qwen-boxed they end
-        their turn with <|im_end|>, and what follows would be a dialogue with themselves.
+        their turn with <|im_end|>, and what follows would be a dialogue with themselves. A tokenizer with
+        a chat template ends its turns as the template does.
         """
         ids = self.model.generation_config.eos_token_id
         ids = self.tokenizer.eos_token_id if ids is None else ids
         ids = list(ids) if isinstance(ids, list) else [ids]
-        turn_end = self.tokenizer.convert_tokens_to_ids("<|im_end|>")
-        if turn_end not in (None, self.tokenizer.unk_token_id, *ids):
-            ids.append(turn_end)
+        for end in (self.tokenizer.convert_tokens_to_ids("<|im_end|>"), turn_end(self.tokenizer)):
+            if end not in (None, self.tokenizer.unk_token_id, *ids):
+                ids.append(end)
         return ids
 
     @property

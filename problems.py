@@ -4,7 +4,7 @@ A problem is a question in words and a gold answer; everything else in the proje
 
     What comes next: 2, 5, 8, 11?        gold: 14
 
-    --data puzzles | simplerl-8k | gsm8k | math500 | aime24 | aime25 | FILE | FOLDER | owner/name
+    --data puzzles | sums | simplerl-8k | gsm8k | math500 | aime24 | aime25 | FILE | FOLDER | owner/name
     --reward verify | FILE.py:NAME
 
 `worlds/` knows how each of these is made or read. The paper trains on simplerl-8k and reports aime24 and
@@ -20,11 +20,12 @@ from pathlib import Path
 
 from settings import Settings
 from verifier import Verdict
-from worlds import files, public_sets, tables
+from worlds import files, public_sets, sums, tables
 from worlds import puzzles as bundled
 from worlds.rewards import Rewards
 
 TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
+TRAIN_SUMS = 1600
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ PROMPT_TEMPLATES = {
         "within \\boxed{}.<|im_end|>\n<|im_start|>assistant\n"
     ),
 }
+EXAMPLES = {"sums": sums.EXAMPLE}  # a problem and its answer, shown before each of the set
 
 
 def render_prompt(template: str, problem: Problem) -> str:
@@ -113,7 +115,7 @@ def right_completions(problem: Problem) -> dict[str, list[str]]:
 
 def is_known_set(data: str) -> bool:
     """Do the words name a set of problems? A file of the same name is then not meant."""
-    return data in ("auto", "puzzles", *public_sets.PUBLIC_SETS)
+    return data in ("auto", "puzzles", "sums", *public_sets.PUBLIC_SETS)
 
 
 def reading_of(settings: Settings) -> files.Reading:
@@ -134,7 +136,7 @@ def load_problems(
     side: str = "both",
     reading: files.Reading | None = None,
 ) -> list[Problem]:
-    """At most `count` problems (None: all) of the puzzles, of a public set, or of one's own data.
+    """At most `count` problems (None: all) of the puzzles, the sums, a public set, or one's own data.
 
     split: "train", or what `puzzles` knows; anything else has train and test, and everything but
     "train" is its test. side: of data that has no test, "train", "held-out" or "both". Sets and files are
@@ -145,6 +147,9 @@ def load_problems(
             return puzzles(split, count, seed)
         except ValueError as error:
             raise ValueError(f"{error} ({flag})") from error
+    if data == "sums":
+        side = "train" if split == "train" else "test"
+        return [Problem(*row) for row in sums.sums(side, count or TRAIN_SUMS, seed)]
     if data in public_sets.PUBLIC_SETS:
         rows = public_sets.read_public(
             data, "train" if split == "train" else "test", flag, data_dir
@@ -155,8 +160,9 @@ def load_problems(
             rows = [row for row in rows if files.is_held_out(row[0]) == (side == "held-out")]
     else:
         raise ValueError(
-            f"{data!r} is neither puzzles, nor a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
-            f"nor a file ({', '.join(tables.SUFFIXES)}), a folder, or owner/name of the hub ({flag})"
+            f"{data!r} is neither puzzles, sums, a set known here "
+            f"({', '.join(public_sets.PUBLIC_SETS)}), nor a file ({', '.join(tables.SUFFIXES)}), a folder, "
+            f"or owner/name of the hub ({flag})"
         )
     random.Random(seed).shuffle(rows)
     return [Problem(*row) for row in rows[:count]]
@@ -220,12 +226,7 @@ def problems_that_fit(
             f"the prompt of the problem {empty[:60]!r} has no token (--prompt-template)"
         )
     limit = max_prompt_tokens or max(lengths)
-    kept = [p for p, length in zip(problems, lengths, strict=True) if length <= limit]
-    if len(kept) < len(problems):
-        files.say_once(
-            f"data: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
-            f"prompts are longer than --max-prompt-tokens {limit}"
-        )
+    kept, _ = within(problems, lengths, limit, "data")
     if not kept:
         raise ValueError(
             f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
@@ -239,3 +240,21 @@ def problems_that_fit(
             "the training with --max-prompt-tokens"
         )
     return kept
+
+
+def within(
+    problems: list[Problem], lengths: list[int], limit: int, what: str
+) -> tuple[list[Problem], list[int]]:
+    """The problems whose prompts have at most `limit` tokens, and their lengths; says what it leaves out.
+
+    >>> within([Problem("a", "1"), Problem("b", "2")], [3, 9], 5, "data")[1]
+    data: 1 of 2 problems left out, their prompts are longer than --max-prompt-tokens 5
+    [3]
+    """
+    kept = [(p, n) for p, n in zip(problems, lengths, strict=True) if n <= limit]
+    if len(kept) < len(problems):
+        files.say_once(
+            f"{what}: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
+            f"prompts are longer than --max-prompt-tokens {limit}"
+        )
+    return [p for p, _ in kept], [n for _, n in kept]

@@ -25,13 +25,17 @@ import torch
 from tqdm import tqdm
 
 from machine import cost, plan
+from machine.chat import with_prompt_template
+from machine.devices import keep_to_the_card, why_no_gpu
+from machine.fixed_decode import CaptureFailed
 from machine.limit import OutOfPieces, Pieces, pieces_of
-from machine.loading import adapter_in, find_model
+from machine.loading import adapter_in, find_model, load_tokenizer
+from machine.shapes import context_of, shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import Judge, Problem, both_sides, problems_that_fit, render_prompt
-from settings import Settings, learning_rate, resolve, traced_steps
+from problems import EXAMPLES, Judge, Problem, both_sides, problems_that_fit, render_prompt, within
+from settings import Settings, is_bundled, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch import forks, target
 from watch.command_line import command, guarded, resumed
@@ -117,7 +121,6 @@ class Run:
             Path(settings.out),
             Owner(Path(settings.out)),
         )
-        find_model(settings.model)  # first: without it, or a network, nothing else matters
         check_installed(settings.report_to)
         self.judge = Judge(settings)
         self.problems, self.eval_problems = both_sides(settings)
@@ -140,16 +143,19 @@ class Run:
         self.reporter = Reporter(replace(settings, report_to="none"), self.out)  # until it begins
 
     def check_lengths(self, prompts: list[str]) -> None:
-        """Leave out training problems with long prompts: see `problems_that_fit`."""
+        """Leave out problems with long prompts: see `problems_that_fit`."""
         settings, encode = self.settings, self.policy.tokenizer.encode
         held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
+        lengths = [len(encode(prompt)) for prompt in held_out]
+        if limit := settings.max_prompt_tokens:  # what the memory plan counts with
+            self.eval_problems, lengths = within(self.eval_problems, lengths, limit, "evaluation")
         self.problems = problems_that_fit(
             self.problems,
             [len(encode(prompt)) for prompt in prompts],
             max_prompt_tokens=settings.max_prompt_tokens,
             max_new_tokens=settings.max_new_tokens,
-            context=self.policy.model.config.max_position_embeddings,
-            also=max((len(encode(prompt)) for prompt in held_out), default=0),
+            context=context_of(self.policy.model.config),
+            also=max(lengths, default=0),
         )
 
     def problems_of(self, step: int) -> list[Problem]:
@@ -243,15 +249,16 @@ class Run:
 # ---------------------------------------------------------------- before and after
 
 
-def finish(run: Run) -> None:
+def finish(run: Run, measure: bool = True) -> None:
     """Measure base and trained pass@k, write summary.json and curves.png, print the table.
 
+    measure: False leaves pass@k out, which takes minutes on a large model.
     Every batch of completions is logged: stopped in the middle, the resumed run takes up what is there.
     """
     settings = run.settings
     save_adapter(run.policy.model, run.out)
     metrics, comparison, began = read_metrics(run.out), None, time.perf_counter()
-    if run.eval_problems:
+    if measure and run.eval_problems:
         comparison = compare_with_base(
             run.policy,
             run.eval_problems,
@@ -305,13 +312,26 @@ def start(given: Settings) -> Run | None:
         if not (settings.dry_run or given.out is None):
             refuse_used(Path(settings.out))  # before anything is loaded
     tell(sentence)
+    if torch.cuda.is_available():
+        keep_to_the_card()
+    else:
+        tell(f"device: {why_no_gpu()}")
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
+        if not given.resume:
+            settings = plan.fitted(settings, given, card)
         print(plan.report(settings, card))
-        print(cost.table(plan.shape_of(settings.model), settings))
+        print(cost.table(shape_of(settings.model), settings))
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None
+    find_model(settings.model)  # first: without it, or a network, nothing else matters
+    if not given.resume:
+        tokenizer = load_tokenizer(settings.model)
+        settings, sentence = with_prompt_template(
+            settings, given.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+        )
+        tell(sentence)
     tell(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {weights_in_words(settings)}, entropy "
         f"weight {settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
@@ -373,7 +393,12 @@ def work(given: Settings) -> int:
         ending = train(run)
         if ending is not Ending.DONE:
             tell(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
-        finish(run)
+        slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
+        if slow and run.eval_problems:
+            tell(
+                f"pass@k is not measured now: python pass_at_k.py --adapter {run.out}/adapter does it"
+            )
+        finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
         if run.settings.updates == 1:  # else the adapter may stand amid a step
@@ -381,7 +406,7 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except (OtherLog, target.TooFlat) as error:
+    except (OtherLog, target.TooFlat, CaptureFailed) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError):

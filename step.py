@@ -19,7 +19,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from machine.devices import empty_cache
 from machine.limit import Pieces, learn_less, pieces_of, within_memory
+from machine.slow import slow
 from objective import (
     ARMS,
     TokenTerms,
@@ -37,6 +39,7 @@ from settings import Settings
 from verifier import Verdict
 
 MAX_GRAD_NORM = 1.0  # gradients are scaled down to this norm
+HALVINGS = 9  # of float16's loss scale, in a step whose gradient overflows
 
 # ---------------------------------------------------------------- rollout
 
@@ -84,6 +87,7 @@ def rollout(
             rows_at_once=pieces.sample_rows,
             generator=generator,
         )
+    empty_cache()
     sampled = time.perf_counter()
     texts = decode(policy, completions.tokens, completions.mask)
     verdicts, rewards = (judge or Judge(settings))(problems, texts)
@@ -181,14 +185,20 @@ def learn(
     began = time.perf_counter()
     pieces, parity = rolled.pieces, {}
 
-    def attempt(pieces: Pieces) -> dict:
+    def attempt(pieces: Pieces, halvings: int) -> dict:
         optimizer.zero_grad()
-        return backward(policy, rolled, settings, pieces)
+        return backward(policy, rolled, settings, pieces, halvings)
 
     for update in range(settings.updates):
-        metrics, pieces = within_memory(attempt, pieces, learn_less)
-        norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
-        finite = torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
+        for halvings in loss_scale_halvings(policy):
+            tried = partial(attempt, halvings=halvings)
+            metrics, pieces = within_memory(tried, pieces, learn_less)
+            norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
+            finite = torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
+            if finite:
+                break
+        if update == 0:  # pi_theta is pi_old: what was clipped there is rounding
+            metrics["clip_fraction"] = 0.0
         metrics |= {"grad_norm": float(norm), "skipped": not bool(finite)}
         if watch:
             watch(update, metrics, pieces)
@@ -197,6 +207,7 @@ def learn(
         if metrics["skipped"]:
             break
         optimizer.step()
+    empty_cache()
     tokens = int(rolled.completions.mask.sum())
     seconds = {f"seconds_{name}": s for name, s in rolled.seconds.items()}
     seconds["seconds_learn"] = time.perf_counter() - began
@@ -205,15 +216,19 @@ def learn(
     return Learned(metrics, pieces)
 
 
-def backward(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> dict:
+def backward(
+    policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces, halvings: int = 0
+) -> dict:
     """Accumulate the gradient of the step's loss -J, micro-batch by micro-batch; sums over the step.
 
     Every sum is weighted by the whole step's numbers, so the cut changes memory and last digits only.
+    halvings: of the loss scale.
     """
-    scale = loss_scale(policy, rolled.completions.mask)
+    scale = loss_scale(policy, rolled.completions.mask) / 2**halvings
     sums: Counter = Counter()
     log_u, gaps = [], []
-    for s in scored(policy, rolled, settings, pieces):
+    batches = -(-len(rolled.texts) // pieces.micro_batch)
+    for s in slow(scored(policy, rolled, settings, pieces), "learning", batches):
         (s.shares.sum() * scale).backward()
         weight = completion_weights(s.mask, len(rolled.texts))  # (b, T)
         sums["loss"] += float(s.shares.detach().sum())
@@ -249,12 +264,14 @@ class Scored(NamedTuple):
 def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> Iterator[Scored]:
     """The step's completions, micro-batch by micro-batch, with gradients into the adapter.
 
-    Rows are taken in order of length, so that a micro-batch holds little padding.
+    Rows are taken in order of length, so that a micro-batch holds little padding; the longest first, so
+    that memory runs out at once or not at all.
     """
     advantage, phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
     alpha = alpha_of(rolled, settings, policy.device)  # (B,)
     lengths = rolled.completions.mask.sum(dim=1)  # (B,)
-    for rows in torch.argsort(lengths, stable=True).split(pieces.micro_batch):  # (b,)
+    order = torch.argsort(lengths, stable=True, descending=True)  # (B,)
+    for rows in order.split(pieces.micro_batch):  # (b,)
         _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
         terms = score_rows(policy, rolled, rows, phi, settings, pieces.chunk_tokens)  # (b, T)
         terms = weigh_kl(terms, logp_old, settings.arm)  # (b, T)
@@ -337,6 +354,14 @@ def loss_scale(policy: Policy, mask: Tensor) -> float:
     if policy.dtype != torch.float16:
         return 1.0
     return 2.0 ** int(torch.log2(mask.sum().float()))
+
+
+def loss_scale_halvings(policy: Policy) -> range:
+    """How often the loss scale is halved before a step without finite gradients is given up.
+
+    float16 ends at 65,504, and the scale may lift a large gradient past it. No other dtype needs one.
+    """
+    return range(HALVINGS if policy.dtype == torch.float16 else 1)
 
 
 def rollout_metrics(rolled: Rollout) -> dict:

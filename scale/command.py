@@ -18,9 +18,11 @@ from pathlib import Path
 
 import torch
 
-from machine.loading import load_base, lora_config, with_saved_lora
+from machine.chat import with_prompt_template
+from machine.loading import load_base, load_tokenizer, lora_config, with_saved_lora
+from machine.shapes import context_of
 from policy import Policy
-from problems import Judge, problems_that_fit, render_prompt, training_problems
+from problems import EXAMPLES, Judge, problems_that_fit, render_prompt, training_problems
 from scale.options import Options, TrainerCallback, check_options, config_of, need_trl
 from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
@@ -75,7 +77,7 @@ def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
     model.generation_config.eos_token_id = Policy(model, tokenizer, settings.quant).end_ids
     lora = lora_config(settings.lora_r)
     judge = Judge(settings)
-    rows = training_rows(settings, tokenizer, model.config.max_position_embeddings, judge)
+    rows = training_rows(settings, tokenizer, context_of(model.config), judge)
     if settings.adapter:
         model, lora = with_saved_lora(model, settings.adapter, settings.model), None
     trainer = RAPOTrainer(
@@ -114,6 +116,11 @@ def train(given: Options) -> int:
         else:
             settings, sentence = resolve(given)
             check_options(given, settings)
+            tokenizer = load_tokenizer(settings.model)
+            settings, prompt = with_prompt_template(
+                settings, given.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+            )
+            sentence += f"; {prompt}"
         check_installed(settings.report_to)
         if settings.threads:
             torch.set_num_threads(settings.threads)

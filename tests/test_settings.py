@@ -10,7 +10,7 @@ from watch.command_line import parse, resumed
 from watch.files import whole
 from watch.run_folder import load_config, save_config
 
-LEFT_OPEN = {"adapter", "data_dir", "gpu_memory", "resume", "trace"}
+LEFT_OPEN = {"adapter", "config", "data_dir", "gpu_memory", "resume", "trace"}
 LEFT_OPEN |= {"problem_column", "answer_column"}
 
 

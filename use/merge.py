@@ -26,7 +26,8 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from machine.loading import load_base, load_tokenizer, with_saved_lora
+from machine.gguf import folder_of
+from machine.loading import load_base, load_tokenizer, name_the_cap, with_saved_lora
 from policy import sampling_weights
 from problems import Problem, both_sides
 from settings import Settings
@@ -141,12 +142,13 @@ def save(model: nn.Module, dtype: torch.dtype, folder: Path) -> None:
         if not bool(torch.isfinite(weight).all()):
             raise ValueError(f"{name} has numbers that {dtype} cannot hold: --dtype bfloat16")
     model.config.dtype = dtype
+    name_the_cap(model)
     model.save_pretrained(folder)
 
 
 def copy_tokenizer(model: str, folder: Path) -> None:
     """The base's tokenizer, file by file, as it is: a tokenizer that is read and saved may be another."""
-    source = Path(model)
+    source = Path(folder_of(model))
     if not source.is_dir():
         from huggingface_hub import snapshot_download
 

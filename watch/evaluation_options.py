@@ -34,14 +34,14 @@ class Evaluation:
     """Completions per problem, for the base twice and for the adapter once."""
     k: tuple[str, ...] = ()
     """The k of pass@k: 1 8 64, or 1,2,4,...,256; none given: 1, 2, 4, ... up to n."""
-    temperature: float = 1.0
-    """Sampling temperature."""
+    temperature: float | None = None
+    """Sampling temperature. None: 1, on SmolLM2 0.7."""
     top_p: float = 1.0
     """Draw from the likeliest tokens that hold this share of the mass; 1: from all."""
     max_new_tokens: int | None = None
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
     reward: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """As rapo_mini.py's. (): that of the run that wrote the adapter, else verify."""
     reward_seconds: float | None = None

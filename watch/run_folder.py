@@ -25,6 +25,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from machine.gguf import file_of
 from machine.loading import adapter_in
 from policy import TRAINED
 from problems import is_known_set
@@ -211,7 +212,9 @@ def moved(settings: Settings, out: Path, run: dict | None) -> Settings:
 
 
 def model_digest(model: str, config) -> str:
-    """The hash of a folder's weights, configs and tokenizer; of a model from the hub its commit."""
+    """The hash of a folder's weights, configs and tokenizer, a GGUF file, or a hub model's commit."""
+    if file := file_of(model):
+        return file_digest(file)
     if not Path(model).is_dir():
         return str(getattr(config, "_commit_hash", None))
     return folder_digest(Path(model))

@@ -199,7 +199,7 @@ def test_the_code_of_a_model_is_never_run_and_nobody_is_asked(small_base, tmp_pa
     ran = tmp_path / "ran"
     (base / "mine.py").write_text(f"open({str(ran)!r}, 'w')")
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on stdin"))
-    from machine.plan import shape_of
+    from machine.shapes import shape_of
 
     for load in (lambda: load_base(str(base), "none"), lambda: shape_of(str(base))):
         with pytest.raises(ValueError, match="--model"):
