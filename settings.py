@@ -65,7 +65,9 @@ class First:
     lr: float | None = None
     """AdamW's, reached in 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
     data: str = "auto"
-    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
+    """puzzles, a public set, a FILE, a FOLDER, or owner/name of the hub. auto: puzzles or simplerl-8k."""
+    reward: tuple[str, ...] = ()
+    """FILE.py:NAME, a function of your own, or verify; =0.5 weighs it, more are summed. (): verify."""
     seed: int = 0
     """Of the adapter, the data order and the sampling."""
     out: str | None = None
@@ -112,10 +114,16 @@ class Data:
 
     data_dir: str | None = None
     """Folder with copies of public sets, one folder a set, for a machine without network."""
+    problem_column: str | None = None
+    """Of your own data, the column with the problem. None: guessed by its name, and said."""
+    answer_column: str | None = None
+    """The column with the gold answer; a.b is b in the object in a. None: guessed, and said."""
     max_prompt_tokens: int | None = None
     """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     prompt_template: str | None = None
     """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    reward_seconds: float = 5.0
+    """A function of --reward may take so long for a completion; then it counts as 0."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,8 @@ class Evaluating:
     """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
     eval_samples: int | None = None
     """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
+    right_at: float = 1.0
+    """A completion counts as right in pass@k from this reward on."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,11 @@ class Showing:
     """what is shown"""
 
     show_every: int = 50
-    """Show some sampled completions every so many steps; 0: never."""
+    """Show one prompt with all that was answered to it every so many steps; 0: never."""
+    table: Literal["short", "full"] = "short"
+    """pass@k at the end: k = 1, 8 and the largest; or every k with intervals, and by kind."""
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Show the metrics, samples and curves there too; needs the package of that name."""
     trace_at: str = "first,middle,last"
     """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
 
@@ -177,6 +191,9 @@ class Settings(
 
     Values left at None are chosen from the model and the arm, and written to config.json.
     """
+
+    def __post_init__(self):
+        object.__setattr__(self, "reward", tuple(self.reward))  # config.json has a list
 
 
 # ---------------------------------------------------------------- None and "auto" decided
@@ -302,9 +319,11 @@ def check(settings: Settings) -> None:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be finite")
     if any("\ud800" <= c <= "\udfff" for c in settings.prompt_template):
         raise ValueError("--prompt-template holds bytes that are not UTF-8")
-    for name in ("lr", "clip_eps"):
+    for name in ("lr", "clip_eps", "reward_seconds"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
+    if not abs(settings.right_at) < float("inf"):
+        raise ValueError(f"--right-at {settings.right_at} must be finite")
     if not 0 <= settings.phi_min <= 1:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
     if not settings.plausible < 1:

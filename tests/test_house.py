@@ -16,7 +16,7 @@ ARROWS = {
     "verifier": {"answers"},
     "worlds": {"verifier"},
     "settings": {"objective"},
-    "problems": {"worlds", "settings"},
+    "problems": {"worlds", "settings", "verifier"},
     "machine": {"settings"},
     "policy": {"objective", "settings", "machine"},
     "sampler": {"machine"},

@@ -181,7 +181,14 @@ def located(settings: Settings) -> Settings:
         if value and not known and (name == "trace" or Path(value).exists()):
             value = adapter_in(value) if name == "adapter" else value
             found[name] = str(BUNDLED_BASE if is_bundled(value) else Path(value).absolute())
+    found["reward"] = tuple(located_reward(text) for text in settings.reward)
     return replace(settings, **found)
+
+
+def located_reward(text: str) -> str:
+    """A --reward with the path of its file made absolute; the weight and `verify` stay as they are."""
+    file, colon, rest = text.rpartition(":")
+    return f"{Path(file).absolute()}{colon}{rest}" if colon else text
 
 
 def moved(settings: Settings, out: Path, run: dict | None) -> Settings:
@@ -216,12 +223,17 @@ def folder_digest(folder: Path) -> str:
     return digest(f"{p.name} {file_digest(p)}\n".encode() for p in files)
 
 
+def in_one(value) -> str:
+    """A setting's value for a sentence; of several, one behind the other."""
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
 def check_inputs(out: Path, saved: dict[str, str], settings: Settings, now: dict[str, str]) -> None:
     """Raise ValueError for the first thing that is not what the run began with."""
     for name, value in now.items():
         if saved.get(name) != value:
             raise ValueError(
-                f"{flag(name)} {getattr(settings, name)} is not what the run in {out} began with "
+                f"{flag(name)} {in_one(getattr(settings, name))} is not what the run in {out} began with "
                 f"(another hash): put the old one back, or begin a new run"
             )
 
@@ -290,11 +302,17 @@ def known_name(model: str) -> str:
     return place.resolve().name if place.is_dir() or place.is_absolute() else model
 
 
+def run_of(adapter: str) -> Settings | None:
+    """The settings of the run that wrote an adapter, or None: it lies in no run's folder."""
+    try:
+        return load_config(Path(adapter).parent)
+    except ValueError:
+        return None
+
+
 def trained_on_a_part(adapter: str, data: str) -> bool:
     """Is this the adapter of a run that was trained on one side of the file `data`?"""
-    try:
-        run = load_config(Path(adapter).parent)
-    except ValueError:
+    if (run := run_of(adapter)) is None:
         return False
     split = run.data == run.eval_data and run.eval_problems and not is_known_set(data)
     return bool(split) and Path(run.data).resolve() == Path(data).resolve()
