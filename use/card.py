@@ -16,9 +16,20 @@ from use.trained import Trained
 
 BUNDLED_LICENCE = "mit"
 ADAPTER_FOLDER = "adapter"  # where the base is in the repository too
-NO_CHOICE = {"model", "out", "resume", "trace", "trace_at", "dry_run", "gpu_memory", "show_every"}
+NO_CHOICE = {
+    "report_to",
+    "table",
+    "model",
+    "out",
+    "resume",
+    "trace",
+    "trace_at",
+    "dry_run",
+    "gpu_memory",
+    "show_every",
+}
 DECISIVE = ("model", "arm", "alpha", "phi", "kl_form", "data")  # others follow from these
-PATHS = ("data", "eval_data", "data_dir", "adapter")
+PATHS = ("data", "eval_data", "data_dir", "adapter", "reward")
 
 
 @dataclass(frozen=True)
