@@ -335,7 +335,9 @@ def terms_in_chunks(
             ref_logits = None if ref_state is None else ref_head(ref_state) / temperature  # (n, V)
         return terms(logits, ref_logits, token, phi, arm, form)
 
-    if len(token) <= chunk_tokens:  # nothing to save memory for: the logits are kept, not computed again
+    if (
+        len(token) <= chunk_tokens
+    ):  # nothing to save memory for: the logits are kept, not computed again
         return terms_of(state, ref_state, token, phi)
     chunks = [
         checkpoint(
