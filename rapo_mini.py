@@ -26,21 +26,21 @@ from tqdm import tqdm
 
 from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
-from machine.loading import find_model
+from machine.loading import adapter_in, find_model
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import Problem, both_sides, problems_that_fit, render_prompt
+from problems import Judge, Problem, both_sides, problems_that_fit, render_prompt
 from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
+from watch import forks, target
 from watch.command_line import command, guarded, resumed
 from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
 from watch.figures import draw_run
 from watch.files import as_json, digest, write_whole
-from watch.progress import Progress
+from watch.progress import Progress, what_next
 from watch.recorder import Recorder
 from watch.run_folder import (
-    adapter_in,
     folder_digest,
     model_digest,
     read_metrics,
@@ -48,8 +48,10 @@ from watch.run_folder import (
     save_adapter,
 )
 from watch.run_state import Owner
-from watch.target import TooFlat, asked_of, in_words
+from watch.tables import SHORT
+from watch.terminal import wrapped
 from watch.tracer import Trace
+from watch.trackers import Reporter, check_installed
 
 GIVE_UP_AFTER = 3  # steps in a row whose loss or gradient is not finite
 SAVE_SECONDS = 20  # a state is saved when the last one is older than this
@@ -69,6 +71,7 @@ def train(run: Run) -> Ending:
         while run.step < run.settings.steps:
             metrics, rolled = train_step(run)
             progress.add(metrics, rolled)  # the line of metrics.jsonl, and the screen
+            run.reporter.step(metrics, rolled)
             gave_up = progress.skipped_in_a_row() >= GIVE_UP_AFTER
             if gave_up or progress.stopped or run.save_is_due():
                 run.save()
@@ -82,13 +85,15 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     settings, step = run.settings, run.step
     problems = run.problems_of(step)
     rate = run.set_learning_rate(step)
-    rolled = rollout(run.policy, problems, settings, step, run.pieces)
-    asked = asked_of(run.policy, rolled, settings)
+    rolled = rollout(run.policy, problems, settings, step, run.pieces, run.judge)
+    asked = target.asked_of(run.policy, rolled, settings)
+    found = forks.fork_metrics(run.policy, settings, step)  # before the policy changes
     if step == 0 and asked:
-        tqdm.write(in_words(asked, settings))  # above the bar
+        tqdm.write(wrapped(target.in_words(asked, settings)))  # above the bar
     recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
     learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
-    metrics = {"step": step, "lr": rate, **learned.metrics, **(asked._asdict() if asked else {})}
+    metrics = {"step": step, "lr": rate, **learned.metrics, **found}
+    metrics |= asked._asdict() if asked else {}
     if recorder:
         run.trace.add_step(recorder.records, metrics)
     if settings.refresh_reference and (step + 1) % settings.refresh_reference == 0:
@@ -113,7 +118,10 @@ class Run:
             Owner(Path(settings.out)),
         )
         find_model(settings.model)  # first: without it, or a network, nothing else matters
+        check_installed(settings.report_to)
+        self.judge = Judge(settings)
         self.problems, self.eval_problems = both_sides(settings)
+        self.judge.try_on(self.problems)
         prompts = [render_prompt(settings.prompt_template, p) for p in self.problems]
         self.policy = load_policy(
             settings.model,
@@ -129,6 +137,7 @@ class Run:
         self.step, self.seconds, self.saved_at = 0, Counter(), time.monotonic()
         self.traced = traced_steps(settings) if settings.trace else set()
         self.trace = Trace(Path(settings.trace)) if settings.trace else None
+        self.reporter = Reporter(replace(settings, report_to="none"), self.out)  # until it begins
 
     def check_lengths(self, prompts: list[str]) -> None:
         """Leave out training problems with long prompts: see `problems_that_fit`."""
@@ -174,6 +183,8 @@ class Run:
         found = {"model": model_digest(settings.model, config)}
         for name, problems in (("data", self.problems), ("eval_data", self.eval_problems)):
             found[name] = digest([repr(problems).encode()])
+        if settings.reward:
+            found["reward"] = self.judge.rewards.sha256()
         if settings.adapter:
             found["adapter"] = folder_digest(Path(settings.adapter))
         return found
@@ -185,6 +196,7 @@ class Run:
         self.out = self.owner.begin(self.settings, self.inputs(), own_name=own_name)
         self.settings = replace(self.settings, out=str(self.out))
         self.save()
+        self.report()
 
     def go_on(self) -> None:
         """Back to the last saved state, with metrics.jsonl cut to what it has seen; checked before."""
@@ -195,6 +207,11 @@ class Run:
         if state:
             self.restore(state)
         self.owner.go_on(self.settings, state)
+        self.report()
+
+    def report(self) -> None:
+        """From now on the run's tracker is told of each step."""
+        self.reporter = Reporter(self.settings, self.out, self.owner.id, self.step)
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """What is trained, and a refreshed reference, by name."""
@@ -241,9 +258,14 @@ def finish(run: Run) -> None:
             settings,
             samples=settings.eval_samples,
             rows=rows_of_a_batch(settings.model),
-            log=evaluation_log(settings, run.eval_problems, run.out, run.step),
+            judge=run.judge,
+            log=evaluation_log(settings, run.eval_problems, run.out, run.step, run.judge),
         )
-    evaluation = comparison and comparison.as_json()
+    evaluation, tiers = comparison and comparison.as_json(), None
+    if comparison and settings.eval_data == "puzzles":
+        tiers = forks.tiers_before_and_after(
+            run.policy, run.eval_problems, settings, settings.eval_samples
+        )
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     summary = {
         "settings": asdict(settings),
@@ -251,16 +273,21 @@ def finish(run: Run) -> None:
         "seconds": {verb: round(s, 1) for verb, s in seconds.items()},
         "last_step": metrics[-1] if metrics else None,
         "evaluation": evaluation,
+        "tiers": tiers,
     }
     write_whole(run.out / "summary.json", as_json(summary, indent=1) + "\n")
     draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
+    run.reporter.end(evaluation, run.out / "curves.png", run.step)
     if comparison:
-        print(comparison.table(("full", "easy", "hard")))
+        print(comparison.table(SHORT) if settings.table == "full" else comparison.summary())
+    if tiers:
+        tell(" ".join(forks.in_words(tiers, settings.eval_samples).split()))
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
-    print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
+    tell(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
         folder = run.trace.folder
-        print(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
+        tell(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
+    print(what_next(settings, run.step, run.problems))
 
 
 def start(given: Settings) -> Run | None:
@@ -277,7 +304,7 @@ def start(given: Settings) -> Run | None:
             settings = replace(settings, adapter=adapter_in(settings.adapter))
         if not (settings.dry_run or given.out is None):
             refuse_used(Path(settings.out))  # before anything is loaded
-    print(sentence)
+    tell(sentence)
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         print(plan.report(settings, card))
@@ -285,25 +312,36 @@ def start(given: Settings) -> Run | None:
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None
-    print(
-        f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
-        f"{settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
+    tell(
+        f"arm: {settings.arm}, KL {settings.kl_form} with weight {weights_in_words(settings)}, entropy "
+        f"weight {settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
     )
     run = Run(settings)
     try:
         if given.resume:
             run.go_on()
-            print(f"state: {run.step} steps done, {settings.steps} wanted")
+            tell(f"state: {run.step} steps done, {settings.steps} wanted")
         else:
             run.begin(own_name=given.out is None)
     except BaseException:
         run.owner.release()
         raise
-    print(
+    tell(
         f"data: {len(run.problems)} problems; a step is {settings.prompts} prompts x "
         f"{settings.group_size} completions; run folder: {run.out}"
     )
     return run
+
+
+def tell(sentence: str) -> None:
+    print(wrapped(sentence))
+
+
+def weights_in_words(settings: Settings) -> str:
+    """The weight of the KL, for the first lines on the screen."""
+    if settings.alpha_right == settings.alpha:
+        return f"{settings.alpha:g}"
+    return f"{settings.alpha:g} ({settings.alpha_right:g} on right answers)"
 
 
 def phi_in_words(settings: Settings) -> str:
@@ -334,7 +372,7 @@ def work(given: Settings) -> int:
     try:
         ending = train(run)
         if ending is not Ending.DONE:
-            print(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
+            tell(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
         finish(run)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
@@ -343,13 +381,14 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except (OtherLog, TooFlat) as error:
+    except (OtherLog, target.TooFlat) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError):
         print(f"\nwhat was finished is kept; go on with: {go_on_with(run)}", file=sys.stderr)
         raise
     finally:
+        run.reporter.close()
         run.owner.release()
 
 

@@ -1,6 +1,6 @@
 """One training step in two verbs, with one record between them.
 
-    rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and the verifier's rewards
+    rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and their rewards
     learn(policy, ..., rollout) -> Learned      one step up the objective J of `objective.py`
 
 Everything here is plumbing between the modules that do the work: `sampler`, `verifier`, `policy` and
@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -21,20 +21,20 @@ from torch import Tensor, nn
 
 from machine.limit import Pieces, learn_less, pieces_of, within_memory
 from objective import (
+    ARMS,
     TokenTerms,
     completion_weights,
     effective_sample_size,
-    group_advantages,
     phi_of_groups,
     token_shares,
     token_terms,
     weigh_kl,
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
-from problems import Problem, render_prompt
+from problems import Judge, Problem, render_prompt
 from sampler import Completions, sample_within_memory
 from settings import Settings
-from verifier import Verdict, verify
+from verifier import Verdict
 
 MAX_GRAD_NORM = 1.0  # gradients are scaled down to this norm
 
@@ -54,6 +54,7 @@ class Rollout:
     reward: Tensor  # (P, G) float32
     pieces: Pieces  # the sizes that the step is cut into, as memory allowed so far
     seconds: dict[str, float]  # {"sample": ..., "verify": ...}
+    rewards: dict[str, float] = field(default_factory=dict)  # means, where --reward names several
 
 
 def rollout(
@@ -62,8 +63,9 @@ def rollout(
     settings: Settings,
     step: int,
     pieces: Pieces | None = None,
+    judge: Judge | None = None,
 ) -> Rollout:
-    """Sample a group for each problem and have it verified. pieces: None as the settings say.
+    """Sample a group for each problem and have it judged. pieces, judge: None as the settings say.
 
     All randomness is a function of (settings.seed, step): a resumed run samples what the whole run
     would have sampled.
@@ -84,8 +86,7 @@ def rollout(
         )
     sampled = time.perf_counter()
     texts = decode(policy, completions.tokens, completions.mask)
-    golds = [p.answer for p in problems for _ in range(settings.group_size)]
-    verdicts = [verify(text, gold) for text, gold in zip(texts, golds, strict=True)]
+    verdicts, rewards = (judge or Judge(settings))(problems, texts)
     reward = torch.tensor([v.reward for v in verdicts]).view(len(problems), -1)  # (P, G)
     return Rollout(
         problems,
@@ -97,6 +98,7 @@ def rollout(
         reward,
         pieces._replace(sample_rows=rows),
         seconds={"sample": sampled - began, "verify": time.perf_counter() - sampled},
+        rewards=rewards,
     )
 
 
@@ -250,6 +252,7 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
     Rows are taken in order of length, so that a micro-batch holds little padding.
     """
     advantage, phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
+    alpha = alpha_of(rolled, settings, policy.device)  # (B,)
     lengths = rolled.completions.mask.sum(dim=1)  # (B,)
     for rows in torch.argsort(lengths, stable=True).split(pieces.micro_batch):  # (b,)
         _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
@@ -260,7 +263,7 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
             logp_old,
             advantage[rows],
             mask,
-            alpha=settings.alpha,
+            alpha=alpha[rows],
             beta=settings.beta,
             clip_eps=settings.clip_eps,
             completions=len(lengths),
@@ -271,12 +274,20 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
 def advantage_and_phi(
     rolled: Rollout, settings: Settings, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """A and phi of each completion, both (B,)."""
+    """A and phi of each completion, both (B,). phi sees a reward outside [0, 1] as 0 or 1 [ours]."""
     reward = rolled.reward.to(device)  # (P, G)
     phi = phi_of_groups(
-        reward, settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
+        reward.clamp(0, 1), settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
     )  # (P, G)
-    return group_advantages(reward).flatten(), phi.flatten()
+    if settings.arm == "pass-at-k":  # its closed form is that of right and wrong
+        reward = (reward >= settings.right_at).float()  # (P, G)
+    return ARMS[settings.arm].advantage(reward).flatten(), phi.flatten()
+
+
+def alpha_of(rolled: Rollout, settings: Settings, device: torch.device) -> Tensor:
+    """The weight of the KL of each completion (B,): --alpha, or --alpha-right where the reward is 1."""
+    reward = rolled.reward.to(device).flatten().clamp(0, 1)  # (B,)
+    return settings.alpha + (settings.alpha_right - settings.alpha) * reward
 
 
 def rows_of(rolled: Rollout, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -334,9 +345,10 @@ def rollout_metrics(rolled: Rollout) -> dict:
     mixed = (reward.std(dim=1, correction=0) > 0).float()  # (P,) groups with an advantage
     return {
         "reward": float(reward.mean()),
-        "solved_prompts": float((reward.sum(dim=1) > 0).float().mean()),
+        "solved_prompts": float((reward.amax(dim=1) > 0).float().mean()),
         "groups_with_signal": float(mixed.mean()),
         "completion_tokens": float(mask.sum(dim=1).float().mean()),
         "ended": float(rolled.completions.ended.float().mean()),
         "reasons": dict(sorted(Counter(v.reason for v in rolled.verdicts).items())),
+        **({"rewards": rolled.rewards} if rolled.rewards else {}),
     }

@@ -220,7 +220,10 @@ ELSEWHERE = {
     "eval_data": "python pass_at_k.py --adapter",
     "eval_problems": "python pass_at_k.py --adapter",
     "eval_samples": "python pass_at_k.py --adapter",
+    "right_at": "python pass_at_k.py --right-at",
+    "table": "python pass_at_k.py --table",
     "refresh_reference": "python rapo_mini.py --refresh-reference",
+    "alpha_right": "python rapo_mini.py --alpha-right",
     "show_every": "RAPOConfig(log_completions=True)",
     "trace": "python rapo_mini.py --trace",
     "trace_at": "python rapo_mini.py --trace",
@@ -297,5 +300,5 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         save_steps=SAVE_EVERY,
         save_total_limit=1,
         logging_steps=1,
-        report_to="none",
+        report_to=settings.report_to,
     )
