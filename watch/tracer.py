@@ -94,12 +94,11 @@ def page(lines: list[str], beside: Sequence[str] = ()) -> str:
 
     beside: of another run the records of the same updates, one for each of `lines`.
     """
-    terms = {
-        f"{name} {form}": symbol
+    arms = {
+        name: arm.symbols | {"reweighted": arm.reweighted, "advantage": arm.advantage.__name__}
         for name, arm in ARMS.items()
-        for form, symbol in arm.symbols.items()
     }
-    data = [f'<script type="application/json" id="kl-terms">{json.dumps(terms)}</script>']
+    data = [f'<script type="application/json" id="arms">{json.dumps(arms)}</script>']
     for kind, texts in (("record", lines), ("beside", beside)):
         for text in texts:
             safe = text.replace("<", "\\u003c")

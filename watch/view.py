@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tyro
 
-from objective import ARMS
+from objective import ARMS, group_advantages
 from watch.beside import write_beside
 from watch.files import as_json, write_whole
 from watch.terminal import harmless, visible
@@ -200,6 +200,8 @@ def show(record: dict, completion: int, token: int, limit: int) -> None:
     )
     mean, std = number(record["reward_mean"]), number(record["reward_std"])
     advantage = f"A = (r − {mean}) / {std}, the group's mean and standard deviation"
+    if ARMS[s["arm"]].advantage is not group_advantages:
+        advantage = f"A = objective.{ARMS[s['arm']].advantage.__name__}(r)"
     equal = f"A = 0: all rewards of the group are {mean}"
     console.print((advantage if record["reward_std"] else equal) + "\n")
     console.print(group_table(record))

@@ -2,19 +2,22 @@
 
 import copy
 import json
+import math
 import random
 
 import pytest
+import torch
 
+import objective
 import rapo_mini
-from docs.trace_screenshot import MISSING, chromium, chromium_path
+from docs.trace_pictures import MISSING, chromium, chromium_path
 from settings import Settings
-from watch import tracer
+from watch import glimpse, tracer
 from watch.files import write_whole
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason=MISSING)
 HOSTILE = "</script><script>document.title='owned'</script> & &lt; <b>x</b>"
-QUANTITIES = ("gain", "kl", "entropy", "drift", "share")
+QUANTITIES = ("change", "gain", "kl", "entropy", "drift", "share")
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,25 @@ class OpenPage:
         self.page.close()
 
 
-def token(page, completion, t):
-    return page.locator(".card").nth(completion).locator(".tokens span").nth(t)
+def token(page, card, t):
+    return page.locator(".card").nth(card).locator(".tokens span").nth(t)
+
+
+def cards(record):
+    """The rows that share a card: those with the same tokens, in the group's order."""
+    same = {}
+    for row, c in enumerate(record["completions"]):
+        same.setdefault((c["reward"], c["ended"], *c["columns"]["token"]), []).append(row)
+    return list(same.values())
+
+
+def columns(record, card):
+    return record["completions"][cards(record)[card][0]]["columns"]
+
+
+def show_records(browser, tmp_path, records, **options):
+    write_whole(tmp_path / "made.html", tracer.page([tracer.as_json(r) for r in records]))
+    return OpenPage(browser, tmp_path / "made.html", **options)
 
 
 def shown(page, name, within="#inspector"):
@@ -102,11 +122,12 @@ def test_the_equation_holds_the_steps_values(page, folder):
 
 def test_the_group_stands_side_by_side_with_rewards_and_advantages(page, folder):
     record = folder[1][0]
-    cards = page.locator(".card")
-    assert cards.count() == 6
-    for i, c in enumerate(record["completions"]):
-        card = cards.nth(i)
-        assert c["reason"] in card.locator("h2").inner_text()
+    shown_cards = page.locator(".card")
+    assert shown_cards.count() == len(cards(record))
+    for i, rows in enumerate(cards(record)):
+        c, card = record["completions"][rows[0]], shown_cards.nth(i)
+        assert c["reason"].replace("_", " ") in card.locator("h3").inner_text()
+        assert (f"×{len(rows)}" in card.locator("h3").inner_text()) == (len(rows) > 1)
         exact = {
             name: float(card.locator(f"[data-name={name}]").get_attribute("title")) for name in "rA"
         }
@@ -115,31 +136,48 @@ def test_the_group_stands_side_by_side_with_rewards_and_advantages(page, folder)
         assert card.locator(".tokens span").count() == len(words)
         text = card.locator(".tokens").text_content().replace("␣", " ").replace("↵", "")
         assert text == "".join(words)
-    boxes = [cards.nth(i).bounding_box() for i in (0, 1)]
+    boxes = [shown_cards.nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
 
 
+def test_equal_completions_share_a_card(browser, folder, tmp_path):
+    record = copy.deepcopy(folder[1][0])
+    record["completions"][4] = record["completions"][2] = record["completions"][0]
+    with show_records(browser, tmp_path, [record]) as page:
+        count = page.locator(".card").count()
+        assert count == len(cards(record)) <= 4
+        assert "×" in page.locator(".card h3").first.inner_text()
+        assert "×" in page.locator("#attempts li").first.inner_text()
+        assert f"{count} different ones of 6" in page.locator("#attempts-count").inner_text()
+
+
 def test_a_focused_token_shows_its_numbers(page, folder):
-    c = folder[1][0]["completions"][3]
+    card = len(cards(folder[1][0])) - 1
+    row = cards(folder[1][0])[card][0]
+    c = folder[1][0]["completions"][row]
     k = c["columns"]
-    token(page, 3, 4).click()
-    for name in ("logp", "logp_old", "logp_ref", "logp_target", "ratio", "kl", "entropy", "share"):
+    token(page, card, 4).click()
+    names = ("logp", "logp_after", "logp_old", "logp_ref", "logp_target", "ratio", "kl", "entropy")
+    for name in names:
         assert shown(page, name) == k[name][4], name
+    assert shown(page, "share") == -k["share"][4], "of J, not of the loss"
+    assert shown(page, "change") == k["logp_after"][4] - k["logp"][4]
     assert shown(page, "advantage") == c["advantage"] and shown(page, "phi") == c["phi"]
-    label = token(page, 3, 4).get_attribute("aria-label")
-    assert "token 4 of completion 3" in label and f"{k['kl'][4]:.4g}".replace("-", "−") in label
+    label = token(page, card, 4).get_attribute("aria-label")
+    assert f"token 4 of completion {row}" in label
+    assert f"{k['kl'][4]:.4g}".replace("-", "−").split("e")[0] in label
     text = page.locator("#inspector .place").inner_text()
     assert "/ (24·" + str(len(k["token"])) + ")" in text.replace(" / ", "/ "), text
 
 
 def test_the_distributions_are_bars(page, folder):
-    k = folder[1][0]["completions"][2]["columns"]
-    token(page, 2, 0).click()
-    rows = page.locator(".likely li")
+    k = columns(folder[1][0], 1)
+    token(page, 1, 0).click()
+    rows = page.locator(".likely li:not(.head)")
     assert rows.count() == len(k["likely"][0]) + 1, "the candidates, and all others"
     drawn = k["likely"][0].index(k["token"][0])
     assert "drawn" in rows.nth(drawn).inner_text()
-    for name in ("p_policy", "p_ref", "p_target"):
+    for name in ("p_policy", "p_after", "p_ref", "p_target"):
         widths = [
             rows.nth(i).locator(f"i.{name}").bounding_box()["width"]
             for i in range(len(k["likely"][0]))
@@ -147,10 +185,14 @@ def test_the_distributions_are_bars(page, folder):
         most = max(range(len(widths)), key=widths.__getitem__)
         assert k[name][0][most] == max(k[name][0])
         assert widths[most] > 20 * max(k[name][0])
+    factors = page.locator("[data-name=factor]")
+    for n in range(len(k["likely"][0])):
+        wanted = k["p_target"][0][n] / k["p_ref"][0][n]
+        assert float(factors.nth(n).get_attribute("title")) == pytest.approx(wanted)
 
 
 def test_the_pointer_previews_and_the_focus_stays(page, folder):
-    k = folder[1][0]["completions"][1]["columns"]
+    k = columns(folder[1][0], 1)
     token(page, 1, 2).click()
     token(page, 1, 6).hover()
     assert shown(page, "logp") == k["logp"][6]
@@ -167,7 +209,7 @@ def test_choosing_another_quantity_recolours(page, folder):
             spans.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
         )
         legends.add(page.locator("#legend").inner_text())
-    assert len(legends) == 5 and len({seen[q] for q in ("gain", "kl", "entropy", "share")}) == 4
+    assert len(legends) == 6 and len({seen[q] for q in QUANTITIES if q != "drift"}) == 5
     assert len(set(seen["entropy"])) > 3, "shades, not one colour"
     assert set(seen["drift"]) == {"rgba(0, 0, 0, 0)"}, (
         "before any update the policy is the reference"
@@ -175,16 +217,154 @@ def test_choosing_another_quantity_recolours(page, folder):
 
 
 def test_colours_follow_sign_and_size(page, folder):
-    completions = folder[1][0]["completions"]
-    right = next(i for i, c in enumerate(completions) if c["reward"])
-    wrong = next(i for i, c in enumerate(completions) if not c["reward"])
-    assert token(page, right, 0).get_attribute("class")[0] == "p"
-    assert token(page, wrong, 0).get_attribute("class")[0] == "n"
-    page.keyboard.press("3")
-    k = completions[0]["columns"]["entropy"]
+    record = folder[1][0]
+    page.keyboard.press("2")
+    for card, rows in enumerate(cards(record)):
+        sign = "p" if record["completions"][rows[0]]["reward"] else "n"
+        assert token(page, card, 0).get_attribute("class")[0] == sign
+    page.keyboard.press("4")
+    k = columns(record, 0)["entropy"]
     most, least = (k.index(f(k)) for f in (max, min))
     assert token(page, 0, most).get_attribute("class").startswith("s")
     assert token(page, 0, least).get_attribute("class") == ""
+
+
+def test_the_first_colour_is_what_the_step_changed(page, folder):
+    assert page.locator("[value=change]").is_checked()
+    assert "what this step changed" in page.locator("#legend").inner_text()
+    for card in range(len(cards(folder[1][0]))):
+        k = columns(folder[1][0], card)
+        for t in (0, 1, 2):
+            by, name = (
+                k["logp_after"][t] - k["logp"][t],
+                token(page, card, t).get_attribute("class"),
+            )
+            assert name == "" or (name[0] == "p") == (by > 0)
+
+
+def test_blue_raises_and_orange_lowers_whatever_is_shown(browser, folder, tmp_path):
+    """One token up in every signed quantity, the next one down."""
+    record = copy.deepcopy(folder[1][0])
+    k = record["completions"][0]["columns"]
+    for t, sign in ((0, 1), (1, -1)):
+        k["logp_after"][t], k["logp_ref"][t] = k["logp"][t] + sign, k["logp"][t] - sign
+        k["share"][t] = -0.1 * sign
+    with show_records(browser, tmp_path, [record]) as page:
+        for key in "156":
+            page.keyboard.press(key)
+            assert [token(page, 0, t).get_attribute("class")[0] for t in (0, 1)] == ["p", "n"], key
+
+
+# ---------------------------------------------------------------- the page explains itself
+
+
+def test_five_captioned_stops(page, folder):
+    record = folder[1][0]
+    assert [h.split("\n")[0] for h in page.locator("h2 > span").all_inner_texts()] == list("12345")
+    for n in range(1, 6):
+        assert len(page.locator(f"#caption-{n}").inner_text()) > 40
+    right = sum(c["reward"] == 1 for c in record["completions"])
+    assert f"{right} of 6 are right" in page.locator("#caption-3").inner_text()
+    assert (
+        page.locator("#grades i").count() == 6 and page.locator("#grades i.right").count() == right
+    )
+    for name, want in (("advantage-right", 1), ("advantage-wrong", 0)):
+        c = next(c for c in record["completions"] if c["reward"] == want)
+        assert shown(page, name, "#advantage") == c["advantage"]
+
+
+def test_the_letters_have_words(page, folder):
+    text = page.locator("#definitions").inner_text()
+    for word in ("alpha, the weight of the KL", "phi, the power", "beta", "the nat", "share of J"):
+        assert word in text, word
+    assert "the target of the KL" in text and "1.105 times as likely" in text
+
+
+MOVED = (
+    "The step made growing likelier by 0.058 and common less likely by 0.041; nothing else moved."
+)
+
+
+def test_what_the_step_moved_is_said_in_words(browser, folder, tmp_path):
+    record = copy.deepcopy(folder[1][0])
+    record["vocabulary"] |= {"7": "growing", "8": "common", "9": "rare"}
+    for c in record["completions"]:
+        k = c["columns"]
+        k["token"][0] = 8
+        for name in ("p_policy", "p_after", "p_ref", "p_target"):
+            k[name] = [[0.3, 0.6, 0.1] for _ in k["token"]]
+        k["likely"] = [[7, 8, 9] for _ in k["token"]]
+        k["p_after"][0] = [0.3 * math.exp(0.058), 0.6 * math.exp(-0.041), 0.1]
+    with show_records(browser, tmp_path, [record]) as page:
+        assert "token 0 of" in page.locator("#inspector > h3").inner_text(), "where most moved"
+        assert page.locator(".moved").inner_text() == MOVED
+        page.keyboard.press("ArrowRight")
+        assert "moved nothing here" in page.locator(".moved").inner_text()
+
+
+def test_the_whole_attempts_changes_are_said(page, folder):
+    record = folder[1][0]
+    for name, want in (("times-right", 1), ("times-wrong", 0)):
+        by = [
+            sum(c["columns"]["logp_after"]) - sum(c["columns"]["logp"])
+            for c in record["completions"]
+            if c["reward"] == want
+        ]
+        assert shown(page, name, "#outcome") == pytest.approx(math.exp(sum(by) / len(by)))
+
+
+def test_another_group_can_be_read(page, folder):
+    record = folder[1][0]
+    other = next(p for p in range(4) if p != record["prompt"]["index"])
+    assert "not the numbers of their tokens" in page.locator("#step-rows").inner_text()
+    page.locator(".groups button").nth(other).click()
+    text = page.locator("#other").inner_text()
+    assert record["problems"][other] in text and record["answers"][other] in text
+    assert record["attempts"][other * 6]["reason"].replace("_", " ") in text
+    assert page.locator("#other li").count() <= 6
+
+
+# ---------------------------------------------------------------- ref^ at another phi
+
+
+@pytest.mark.parametrize(("plausible", "fork_entropy"), [(0.0, 0.0), (0.02, 0.0), (0.02, 2.5)])
+def test_the_page_flattens_the_reference_as_the_objective_does(page, plausible, fork_entropy):
+    torch.manual_seed(1)
+    row = (2.5 * torch.randn(1, 300)).log_softmax(-1)  # (1, V): most of it no candidate
+    at = torch.cat([row.topk(6).indices, row.topk(3, largest=False).indices], dim=1)  # (1, 9)
+    k = {
+        "p_ref": [[float(f"{x:.6g}") for x in row.gather(1, at).exp()[0].tolist()]],
+        "log_z": glimpse.log_powers(row, plausible).tolist(),
+        "ref_entropy": objective.entropy(row).tolist(),
+    }
+    s = {"plausible": plausible, "fork_entropy": fork_entropy}
+    for phi in (0.0, 0.05, 0.3, 0.55, 0.7, 0.95, 1.0):
+        phi_t = objective.phi_at_forks(torch.tensor([[phi]]), row, fork_entropy)
+        wanted = objective.reweight(row, phi_t, plausible).gather(1, at).exp()[0].tolist()
+        got = page.evaluate("([k, phi, s]) => flattened(k, 0, phi, s)", [k, phi, s])
+        assert got == pytest.approx(wanted, rel=2e-3), phi
+
+
+def test_the_slider_of_phi_recomputes_the_target(page, folder):
+    record = folder[1][0]
+    wrong = next(
+        i for i, rows in enumerate(cards(record)) if not record["completions"][rows[0]]["reward"]
+    )
+    token(page, wrong, 0).click()
+    factor = page.locator("[data-name=factor]").first
+    before = float(factor.get_attribute("title"))
+    page.locator(".phi").fill("1")
+    assert float(factor.get_attribute("title")) == pytest.approx(1, rel=1e-3), (
+        "phi = 1: the reference"
+    )
+    token(page, wrong, 1).click()
+    assert shown(page, "phi-slider") == 1, "the slider keeps its place"
+    token(page, wrong, 0).click()
+    page.locator(".flatten button").click()
+    assert float(factor.get_attribute("title")) == before
+
+
+# ---------------------------------------------------------------- the steps
 
 
 def test_the_slider_changes_the_step(page, folder):
@@ -198,7 +378,7 @@ def test_the_slider_changes_the_step(page, folder):
 
 
 def test_all_metrics_of_the_step_are_there(page, folder):
-    page.locator("summary").click()
+    page.locator("#metrics summary").click()
     rows = dict(row.split("\t", 1) for row in page.locator("#metrics tr").all_inner_texts())
     assert set(rows) == set(folder[1][0]["metrics"])
 
@@ -209,7 +389,7 @@ def test_texts_are_texts_and_never_markup(page, folder):
     token(page, 0, 0).click()
     assert page.locator("#inspector .token").inner_text().replace("␣", " ") == HOSTILE
     assert page.locator(".x").inner_text() == HOSTILE
-    assert HOSTILE in page.locator(".card h2").first.inner_text()
+    assert HOSTILE in page.locator(".card h3").first.inner_text()
     assert page.title() != "owned" and page.locator("main b:has-text('x')").count() == 0
     assert token(page, 0, 1).text_content() == "␣↵\n", "blanks are seen"
     assert token(page, 0, 2).text_content() == "<U+200D>␀"
@@ -218,36 +398,53 @@ def test_texts_are_texts_and_never_markup(page, folder):
 # ---------------------------------------------------------------- keys, widths, themes
 
 
+def test_the_arrows_work_at_once(page, folder):
+    at = page.locator(".tokens [aria-current]").get_attribute("aria-label").split(":")[0]
+    page.keyboard.press("ArrowRight")
+    place = int(at.split()[1])
+    assert f"token {place + 1} of" in focused(page) or f"token {place} of" in focused(page)
+    page.locator("#quantities label").nth(2).click()
+    page.wait_for_function("document.activeElement.closest('.tokens')")
+    page.keyboard.press("Home")
+    assert "token 0 of" in focused(page), (
+        "a colour that was clicked leaves the arrows to the tokens"
+    )
+
+
 def test_the_keyboard_alone_reaches_everything(page, folder):
-    k = [c["columns"] for c in folder[1][0]["completions"]]
-    reached = []
-    for _ in range(14):
+    record = folder[1][0]
+    rows, reached = cards(record), []
+    for _ in range(16):
         page.keyboard.press("Tab")
         reached.append(
-            page.evaluate("(e => e.id || e.className || e.type)(document.activeElement)")
+            page.evaluate(
+                "(e => e.id || e.className || e.type || e.tagName)(document.activeElement)"
+            )
         )
         if page.evaluate("document.activeElement.closest('.tokens') !== null"):
             break
     else:
         raise AssertionError(f"Tab never came to a token: {reached}")
     assert "step" in reached and "radio" in reached and reached.count("term") == 4
-    at = int(focused(page).split("completion ")[1].split(":")[0])
+    row = int(focused(page).split("completion ")[1].split(":")[0])
+    at = next(i for i, same in enumerate(rows) if same[0] == row)
     page.keyboard.press("Home")
-    assert shown(page, "logp") == k[at]["logp"][0]
+    assert shown(page, "logp") == columns(record, at)["logp"][0]
     for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
         page.keyboard.press(key)
         assert f"token {place} of" in focused(page)
-    move, there = ("ArrowDown", at + 1) if at < 5 else ("ArrowUp", at - 1)
+    move, there = ("ArrowDown", at + 1) if at + 1 < len(rows) else ("ArrowUp", at - 1)
     page.keyboard.press(move)
-    assert f"token 1 of completion {there}" in focused(page)
-    assert shown(page, "logp") == k[there]["logp"][1]
+    assert f"token 1 of completion {rows[there][0]}" in focused(page)
+    k = columns(record, there)
+    assert shown(page, "logp") == k["logp"][1]
     page.keyboard.press("End")
-    assert shown(page, "logp") == k[there]["logp"][-1]
+    assert shown(page, "logp") == k["logp"][-1]
     page.keyboard.press("ArrowRight")
-    assert shown(page, "logp") == k[there]["logp"][-1], "the last token is the last"
+    assert shown(page, "logp") == k["logp"][-1], "the last token is the last"
     before = colour(token(page, there, 0))
     page.keyboard.press("2")
-    assert page.locator("[value=kl]").is_checked() and colour(token(page, there, 0)) != before
+    assert page.locator("[value=gain]").is_checked() and colour(token(page, there, 0)) != before
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid", "the focus is seen"
     assert page.locator(".tokens [tabindex]").count() == 1
@@ -257,11 +454,11 @@ def focused(page):
     return page.evaluate("document.activeElement.getAttribute('aria-label')")
 
 
-@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("step", [0, 2])
 def test_nothing_is_wider_than_the_window(browser, folder, width, step):
     with OpenPage(
-        browser, folder[0] / "trace.html", viewport={"width": width, "height": 800}
+        browser, folder[0] / "trace.html", viewport={"width": width, "height": 844}
     ) as page:
         page.locator("#step").fill(str(step))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -279,6 +476,7 @@ def test_a_narrow_window_keeps_the_focused_token_in_sight(browser, folder):
         token(page, 0, 0).click()
         for _ in range(5):
             page.keyboard.press("ArrowDown")
+        page.mouse.move(0, 0)
         page.wait_for_timeout(100)
         box = page.locator(".tokens [aria-current]").bounding_box()
         panel = page.locator("#inspector").bounding_box()
@@ -328,10 +526,10 @@ def test_other_arms(browser, tmp_path, arm, term):
     assert rapo_mini.main(settings) == 0
     with OpenPage(browser, tmp_path / "trace.html") as page:
         assert term in page.locator("main").inner_text()
-        page.keyboard.press("2")
-        token(page, 1, 1).click()
+        page.keyboard.press("3")
+        token(page, 0, 1).click()
         series = page.locator(".series > span").count()
-        assert series == (3 if arm == "grpo" else 1)
+        assert series == (4 if arm == "grpo" else 2)
         if arm == "no-kl":
             assert page.locator("[data-name=logp_ref]").inner_text() == "–"
             assert "no reference" in page.locator("#legend").inner_text()
@@ -347,11 +545,41 @@ def test_subwords_of_the_qwen_kind(browser, tmp_path, qwen_like_base):
     with OpenPage(browser, tmp_path / "trace.html", viewport={"width": 400, "height": 800}) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         assert "<|im_start|>user" in page.locator(".x").inner_text()
-        assert "all rewards are equal" in page.locator("#definitions").inner_text()
-        for i, c in enumerate(record["completions"]):
+        assert "all rewards are equal" in page.locator("#advantage").inner_text()
+        for i, rows in enumerate(cards(record)):
+            c = record["completions"][rows[0]]
             spans = page.locator(".card").nth(i).locator(".tokens span")
             texts = spans.evaluate_all("all => all.map(e => e.textContent)")
             assert len(texts) == len(c["columns"]["token"]) and all(t.strip() for t in texts)
+
+
+def test_two_runs_stand_side_by_side(browser, folder, tmp_path):
+    """Each completion once, with a strip of tokens a run; one scale for both; one place is selected."""
+    mine, theirs = folder[1][0], copy.deepcopy(folder[1][0])
+    theirs["settings"]["arm"] = "grpo"
+    theirs["settings"]["kl_form"] = "sampled"
+    for c in theirs["completions"]:
+        k = c["columns"]
+        k["logp_after"] = [2 * p - q for p, q in zip(k["logp"], k["logp_after"], strict=True)]
+    html = tracer.page([tracer.as_json(mine)], beside=[tracer.as_json(theirs)])
+    write_whole(tmp_path / "beside.html", html)
+    with OpenPage(browser, tmp_path / "beside.html") as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+        assert page.locator(".equation").count() == page.locator("#inspector .side").count() == 2
+        assert page.locator("#inspector .arm").all_text_contents() == ["rapo", "grpo"]
+        strips = page.locator(".card").first.locator(".tokens")
+        assert strips.count() == 2
+        for t in range(3):
+            one, other = (
+                strips.nth(n).locator("span").nth(t).get_attribute("class") for n in (0, 1)
+            )
+            assert one == "" == other or {one[0], other[0]} == {"p", "n"}, "they moved apart"
+            assert one[1:] == other[1:], "and as far, on one scale"
+        page.keyboard.press("End")
+        page.keyboard.press("ArrowRight")
+        assert page.locator(".tokens [aria-current]").count() == 1
+        strips.nth(1).locator("span").nth(2).click()
+        assert "token 2 of" in page.locator(".tokens [aria-current]").get_attribute("aria-label")
 
 
 def long_record(record, length):
@@ -393,7 +621,7 @@ def test_a_thousand_tokens_a_completion_stay_light(browser, folder, tmp_path):
         assert "token 9 of completion 1" in focused(page)
         assert page.evaluate("seen.size") <= 7
         page.evaluate("seen.clear()")
-        page.keyboard.press("3")
+        page.keyboard.press("4")
         assert page.evaluate("[...seen].every(e => e.parentNode.className === 'tokens')")
         page.keyboard.press("End")
         assert "token 999 of completion 1" in focused(page)

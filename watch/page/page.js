@@ -25,7 +25,7 @@ function armName(r) {
 
 function runInWords(r) {
   const s = r.settings, model = /^([/\\.]|\w:)/.test(s.model) ? s.model.split(/[\\/]/).pop() : s.model;
-  return `arm ${s.arm}, KL ${s.kl_form}` + (klTerm(s) ? `, α ${s.alpha}` : "") + (s.arm === "rapo" ? `, φ_min ${digits(s.phi_min)}` : "") +
+  return `arm ${s.arm}, KL ${s.kl_form}` + (klTerm(s) ? `, α ${s.alpha}` : "") + (reweighted(s) ? `, φ_min ${digits(s.phi_min)}` : "") +
     `; ${s.prompts} prompts × ${s.group_size} completions; temperature ${s.temperature}; ε ${s.clip_eps}; lr ${s.lr}` +
     (known(r.metrics.lr) ? ` (${digits(r.metrics.lr)} at this step)` : "") + `; seed ${s.seed}; ${model}`;
 }
@@ -41,9 +41,10 @@ function showStep(index) {
   showStops(r, state.cards);
   showEquation(state.sides);
   $("outcome").replaceChildren(...state.sides.flatMap((side) => [
-    state.sides.length > 1 ? el("b", { class: "arm" }, armName(side)) : "", outcome(side)]));
-  $("definitions").replaceChildren(...glossary(r).map(([left, ...right]) =>
-    el("div", {}, el("dt", {}, powers(left)), el("dd", {}, ...right))));
+    state.sides.length > 1 ? el("b", { class: "arm" }, armName(side)) : "", outcome(side)]), el("p", { class: "caption" }, NOT_ALONE));
+  const terms = new Map(state.sides.flatMap((side) => glossary(side).map((row) => [row[0], row])));
+  $("definitions").replaceChildren(...[...terms.values()].map(([left, ...right]) =>
+    el("div", {}, el("dt", {}, powers(left)), el("dd", {}, ...right.flatMap((x) => (typeof x === "string" ? said(x) : x))))));
   showCards();
   showRows(r);
   showMetrics(state.sides);

@@ -34,7 +34,7 @@ function term(operator, symbol, shown, caption, quantity) {
 // ---------------------------------------------------------------- stops 1 to 4
 
 function showStops(r, cards) {
-  captions(r).forEach((caption, n) => ($(`caption-${n + 1}`).textContent = caption));
+  captions(r).forEach((caption, n) => $(`caption-${n + 1}`).replaceChildren(...said(caption)));
   $("prompt").replaceChildren(
     el("p", { class: "x" }, r.prompt.text.trim()), el("p", {}, "gold answer ", el("code", {}, r.prompt.answer)));
   $("attempts").replaceChildren(...cards.map((card) => attempt(card.rows.length, r.completions[card.rows[0]].text)));
@@ -65,7 +65,7 @@ function showAdvantage(r) {
   const line = (c) => el("p", { class: c.reward ? "big right" : "big wrong" }, formula("A"), " = ",
     value(c.advantage, true, c.reward ? "advantage-right" : "advantage-wrong"), el("small", {}, c.reward ? " for a right one" : " for a wrong one"));
   $("advantage").replaceChildren(
-    el("p", {}, formula("A = (r − r̄) / σ"), el("small", {}, " with the group's mean ", formula("r̄ "), value(r.reward_mean, false, "reward-mean"),
+    el("p", {}, formula(advantageOf(r.settings)), el("small", {}, " with the group's mean ", formula("r̄ "), value(r.reward_mean, false, "reward-mean"),
       " and standard deviation ", formula("σ "), value(r.reward_std, false, "reward-std"))),
     ...(r.reward_std ? [at(true), at(false)].filter(Boolean).map(line)
       : [el("p", {}, "Here all rewards are equal, so A is 0: nothing is pushed, and only the KL acts.")]));

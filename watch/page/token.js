@@ -113,7 +113,7 @@ function targetAt(r, c, t) {
 
 /** A slider that recomputes ref^; it keeps its place from token to token until it is set back. */
 function phiSlider(r, c, t, list) {
-  const s = r.settings, own = s.arm === "rapo" ? c.phi : 1;
+  const s = r.settings, own = reweighted(s) ? c.phi : 1;
   const slider = el("input", { type: "range", min: 0, max: 1, step: 0.05, class: "phi", "aria-label": "phi, the power of the reference" });
   const said = el("output"), back = el("button", { type: "button" }, `this step's ${digits(own, false, 3)}`);
   const show = () => {
@@ -128,5 +128,5 @@ function phiSlider(r, c, t, list) {
   back.addEventListener("click", () => { state.phi = null; show(); slider.focus(); });
   show();
   return el("div", { class: "flatten" }, el("label", {}, slider, said), back,
-    el("small", {}, s.arm === "rapo" ? "Flatten the reference more or less: ref^ is computed anew." : "What another φ would make of the reference; this arm takes it as it is (φ = 1)."));
+    el("small", {}, reweighted(s) ? "Flatten the reference more or less: ref^ is computed anew." : "What another φ would make of the reference; this arm takes it as it is (φ = 1)."));
 }

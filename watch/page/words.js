@@ -1,7 +1,8 @@
 // The words of the page: what a colour says, what a letter means, what a step did. Makes elements, keeps no state.
 
-const klTerms = JSON.parse(document.getElementById("kl-terms").textContent);
-const klTerm = (s) => klTerms[`${s.arm} ${s.kl_form}`] ?? null;
+const arms = JSON.parse(document.getElementById("arms").textContent);
+const klTerm = (s) => arms[s.arm]?.[s.kl_form] ?? null;
+const reweighted = (s) => Boolean(arms[s.arm]?.reweighted);
 const mean = (xs) => (xs.includes(null) ? null : xs.reduce((a, b) => a + b, 0) / xs.length);
 const total = (xs) => (xs.includes(null) ? null : xs.reduce((a, b) => a + b, 0));
 const minus = (x) => (x === null || x === undefined ? null : 0 - x);
@@ -28,6 +29,10 @@ const difference = (after, before) => (known(after) && known(before) ? after - b
 
 /** What the step did to the log-prob of a whole completion: the sum over its tokens. */
 const changeOf = (c) => total(c.columns.token.map((_, t) => difference(c.columns.logp_after?.[t], c.columns.logp[t])));
+
+/** Running text with its letters set as formulas. */
+const said = (text) =>
+  text.split(/(π_(?:θ|old|ref)|ref\^|φ_t|H\(π_(?:θ|ref)\)|A · ρ)/).map((part, n) => (n % 2 ? formula(part) : part));
 
 // ---------------------------------------------------------------- what the step did
 
@@ -57,6 +62,9 @@ function movedSentence(r, k, t) {
     left ? `; ${many(left, "other")} moved too.` : "; nothing else moved.");
 }
 
+const NOT_ALONE = "What changed at a token comes from the whole step, not from its own push alone: from every group, " +
+  "through weights that all tokens share, and from the optimizer.";
+
 /** What the step did to right and to wrong attempts, each as a whole. */
 function outcome(r) {
   const side = (right) => {
@@ -67,8 +75,7 @@ function outcome(r) {
   };
   const said = [...side(true), ...side(false)];
   if (!said.length) return el("p", {}, "This step's numbers were not finite: nothing was changed.");
-  return el("p", {}, "This step made ", ...said.flatMap((part, n) => (n ? [" and ", ...part] : part)), ". ",
-    "The change at a token comes from the whole step (every group, through weights that all tokens share, and the optimizer), not from its own push alone.");
+  return el("p", {}, "This step made ", ...said.flatMap((part, n) => (n ? [" and ", ...part] : part)), ".");
 }
 
 // ---------------------------------------------------------------- the stops
@@ -80,7 +87,7 @@ function captions(r) {
     "The model is given this text and nothing else. The gold answer is for the grader.",
     `The policy π_old, the model as it stood before the step, tries ${many(G, "time")}, token by token, at random as its probabilities say.`,
     `A program compares each final answer with the gold one: r = 1 if it is right, else 0. Here ${right} of ${G} are right.`,
-    "How much better than its group an attempt did. It is one number for all the attempt's tokens.",
+    "How much better than its group an attempt did: one number for all the attempt's tokens.",
     klTerm(s)
       ? "Two forces act on every token. The push, A · ρ, makes the tokens of better attempts likelier and those of worse ones less likely. The KL, weighed by α, pulls the policy back to its target. β may add entropy. J is their sum, and the step climbs it."
       : "One force acts on every token. The push, A · ρ, makes the tokens of better attempts likelier and those of worse ones less likely. This arm has no KL that pulls the policy back.",
@@ -89,7 +96,7 @@ function captions(r) {
 
 /** What the letters mean, [letters, words and values], for this record. */
 function glossary(r) {
-  const s = r.settings, kl = klTerm(s), reweighted = s.arm === "rapo";
+  const s = r.settings, kl = klTerm(s);
   const at = (want) => r.completions.find((c) => Boolean(c.reward) === want);
   const phis = [at(true), at(false)].filter(Boolean).flatMap((c, n) => [n ? ", " : "", value(c.phi, false, "phi"), ` if r = ${c.reward}`]);
   const rows = [
@@ -102,11 +109,11 @@ function glossary(r) {
   if (kl) {
     rows.push(["α", "alpha, the weight of the KL: how hard the policy is held to its target; here ", value(s.alpha)]);
     rows.push([kl, kl.includes(" = ") ? "this arm's KL, an estimate at the sampled token: " : "this arm's KL, exact over all tokens: ", "0 where the policy agrees with its target"]);
-    rows.push(reweighted
+    rows.push(reweighted(s)
       ? ["φ", "phi, the power that flattens the reference: 1 leaves it as it is, 0 makes all tokens alike; ",
          ...(s.phi_from === "group" ? [value(r.completions[0].phi), " by the group's mean reward"] : phis)]
       : ["φ", "phi would flatten the reference; this arm does not reweight its reference"]);
-    rows.push([reweighted ? "ref^ = π_ref^φ / Z" : "ref^ = π_ref", reweighted
+    rows.push([reweighted(s) ? "ref^ = π_ref^φ / Z" : "ref^ = π_ref", reweighted(s)
       ? "the target of the KL: after a wrong attempt a flatter reference, which asks for other tokens; after a right one the reference" +
         (s.plausible ? `; only tokens with at least ${s.plausible} of the likeliest one's probability share anew` : "") +
         (s.fork_entropy ? `; in full only at forks, where H(π_ref) is ${s.fork_entropy} nats or more` : "")
@@ -116,6 +123,11 @@ function glossary(r) {
   rows.push(["share of J", "what a token adds to J: its g − α KL + β H, divided by its completion's tokens and the step's completions"]);
   return rows;
 }
+
+const ADVANTAGES = { group_advantages: "A = (r − r̄) / σ", max_rl_advantages: "A = (r − r̄) / r̄" };
+
+/** How the run's arm makes A of the rewards; a name of objective.py where there is no short formula. */
+const advantageOf = (s) => ADVANTAGES[arms[s.arm]?.advantage] ?? `A = ${(arms[s.arm]?.advantage ?? "advantage").replaceAll("_", " ")} (r)`;
 
 /** formula(), with "^φ" raised. */
 function powers(text) {
