@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from machine.loading import find_model
+from machine.loading import adapter_in, find_model
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
 from problems import Problem, load_problems
 from settings import Settings, resolve
@@ -35,7 +35,7 @@ from watch.evaluation_options import Evaluation, parse, read_ks
 from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
 from watch.files import as_json, write_whole
 from watch.lock import held
-from watch.run_folder import adapter_in, evaluations_of, trained_on_a_part
+from watch.run_folder import evaluations_of, trained_on_a_part
 from watch.terminal import harmless
 
 

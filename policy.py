@@ -7,7 +7,8 @@
   the backward pass.
 * Scoring never makes the logits of a batch. The hidden states of the completion go through the head
   a chunk of tokens at a time, and the backward pass computes each chunk again: of B*T*V numbers only
-  one chunk exists at once. With a vocabulary of 151,936 nothing else fits.
+  one chunk exists at once. With a vocabulary of 151,936 nothing else fits. (Where all tokens are one
+  chunk, as on the bundled base, its logits are kept.)
 
 LoRA, 4-bit weights (`machine/loading.py`) and chunks are ours; the paper trains full weights on 8 GPUs.
 """
@@ -145,7 +146,7 @@ def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
 def base_weights(policy: Policy) -> Iterator[nn.Module]:
     """The model that training began with: the adapter off, without gradients."""
     with torch.no_grad(), weights(policy, None):
-        yield policy.model
+        yield policy.model.get_base_model()
 
 
 @contextlib.contextmanager
@@ -334,6 +335,8 @@ def terms_in_chunks(
             ref_logits = None if ref_state is None else ref_head(ref_state) / temperature  # (n, V)
         return terms(logits, ref_logits, token, phi, arm, form)
 
+    if len(token) <= chunk_tokens:  # nothing to save memory for: the logits are kept, not computed again
+        return terms_of(state, ref_state, token, phi)
     chunks = [
         checkpoint(
             terms_of,
@@ -343,7 +346,7 @@ def terms_in_chunks(
             phi[i : i + chunk_tokens],
             use_reentrant=False,
         )
-        for i in range(0, max(len(token), 1), chunk_tokens)  # without tokens: one chunk of none
+        for i in range(0, len(token), chunk_tokens)
     ]
     return type(chunks[0])(*(torch.cat(field) for field in zip(*chunks, strict=True)))
 

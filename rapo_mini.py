@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from machine import cost, plan
 from machine.limit import OutOfPieces, Pieces, pieces_of
-from machine.loading import find_model
+from machine.loading import adapter_in, find_model
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
@@ -41,7 +41,6 @@ from watch.files import as_json, digest, write_whole
 from watch.progress import Progress
 from watch.recorder import Recorder
 from watch.run_folder import (
-    adapter_in,
     folder_digest,
     model_digest,
     read_metrics,

@@ -5,7 +5,8 @@ drawn:
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
-* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`);
+* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`), and for a small
+  model on the CPU it is written out in few operations (`machine/lean_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
 Left out of training on purpose: top-k and top-p. They change the distribution that y comes from, and
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from machine.fixed_decode import FixedDecoder, prefill
+from machine.lean_decode import LeanDecoder, fits
 from machine.limit import sample_less, within_memory
 
 
@@ -114,9 +116,8 @@ def sample(
     ends = torch.tensor(end_ids, device=device)
     for rows in torch.arange(batch, device=device).split(rows_at_once or batch):  # (b,)
         prompts, copies = torch.unique_consecutive(rows // group_size, return_counts=True)
-        decoder = (FixedDecoder if fixed else GrowingDecoder)(
-            model, prompt_ids[prompts], prompt_mask[prompts], copies, max_new_tokens
-        )
+        kind = FixedDecoder if fixed else LeanDecoder if fits(model) else GrowingDecoder
+        decoder = kind(model, prompt_ids[prompts], prompt_mask[prompts], copies, max_new_tokens)
         sample_to_their_ends(decoder, rows, noise, temperature, top_p, ends, out)
     longest = int(out.mask.sum(dim=1).max())
     return Completions(*(x[:, :longest] for x in out[:3]), out.ended)
@@ -144,7 +145,7 @@ def sample_within_memory(
 
 
 def sample_to_their_ends(
-    decoder: GrowingDecoder | FixedDecoder,
+    decoder: GrowingDecoder | LeanDecoder | FixedDecoder,
     running: Tensor,
     noise: Tensor,
     temperature: float,

@@ -94,24 +94,37 @@ def lora_config(lora_r: int):
 
 
 def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Module:
-    """The adapter in a folder, put on the base. Raises ValueError, naming the flag, if it cannot be."""
+    """The adapter in a folder, or in a run's, put on the base.
+
+    Raises ValueError, naming the flag, if it cannot be.
+    """
     from peft import PeftModel
 
+    adapter = adapter_in(adapter)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of keys that are missing: that is checked here
             loaded = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+        for config in loaded.peft_config.values():
+            config.base_model_name_or_path = model  # PEFT asks the hub for whatever stands here
         check_tensors(loaded, adapter)
         return loaded
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"the adapter {str(adapter)!r} does not fit {model!r}: give --adapter the folder "
+            f"the adapter {adapter!r} does not fit {model!r}: give --adapter the folder "
             f"that a run on this model wrote ({said})"
         ) from error
 
 
-def check_tensors(loaded: nn.Module, adapter: str | Path) -> None:
+def adapter_in(folder: str | Path) -> str:
+    """The folder of an adapter, given itself or the run that wrote it."""
+    inside = Path(folder) / "adapter"
+    alone = not (Path(folder) / "adapter_config.json").exists()
+    return str(inside) if alone and (inside / "adapter_config.json").exists() else str(folder)
+
+
+def check_tensors(loaded: nn.Module, adapter: str) -> None:
     """Raise ValueError unless the adapter's file holds just the tensors that the model has room for.
 
     PEFT itself takes a file with none of them: then the base would pass for a trained model.
@@ -119,7 +132,7 @@ def check_tensors(loaded: nn.Module, adapter: str | Path) -> None:
     from peft import get_peft_model_state_dict
     from peft.utils import load_peft_weights
 
-    saved, needed = load_peft_weights(str(adapter), device="cpu"), get_peft_model_state_dict(loaded)
+    saved, needed = load_peft_weights(adapter, device="cpu"), get_peft_model_state_dict(loaded)
     for name in [*needed, *saved]:
         if name not in saved:
             raise ValueError(f"its file lacks {name}")
@@ -143,8 +156,8 @@ def quiet_libraries() -> None:
 def load_tokenizer(model: str):
     """The tokenizer as its tokenizer.json says.
 
-    Not through AutoTokenizer: for any model of the class Qwen2 that builds Qwen's own byte-level
-    tokenizer around the vocabulary, and the bundled base splits its text in another way.
+    Not through AutoTokenizer: for a model of the class Qwen2 that builds Qwen's own byte-level tokenizer
+    around any vocabulary, unless the folder asks for another (`tiny_base/word_tokenizer.py`).
     """
     from transformers import PreTrainedTokenizerFast
 

@@ -25,7 +25,7 @@ from scale.options import Options, TrainerCallback, check_options, config_of, ne
 from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
 from watch.command_line import resumed
-from watch.run_folder import cut_metrics, save_config
+from watch.run_folder import cut_metrics, name_base, save_config
 
 
 def training_rows(settings: Options, tokenizer, context: int):
@@ -124,4 +124,6 @@ def train(given: Options) -> int:
         cut_metrics(out, updates)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / "adapter"))
+    if trainer.accelerator.is_main_process:
+        name_base(out / "adapter")
     return 0

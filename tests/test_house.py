@@ -52,6 +52,16 @@ ARROWS = {
         "step",
         "watch",
     },
+    "use": {
+        "settings",
+        "machine",
+        "policy",
+        "problems",
+        "sampler",
+        "step",
+        "verifier",
+        "watch",
+    },
     "tiny_base": {"worlds"},
 }
 FILES = sorted(p for p in ROOT.glob("*.py")) + sorted(

@@ -7,6 +7,7 @@ import torch
 
 import rapo_mini
 import step as room
+from objective import group_advantages
 from settings import Settings, resolve
 
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "threads": 1, "eval_problems": 0}
@@ -146,7 +147,7 @@ def test_learning_raises_the_probability_of_what_was_rewarded(tmp_path):
             chunk_tokens=4096,
         ).logp
     gained = ((after - done.logp) * done.mask).sum(dim=1).view(4, 8)
-    mixed = room.group_advantages(rolled.reward) != 0
+    mixed = group_advantages(rolled.reward) != 0
     assert gained[mixed & (rolled.reward == 1)].mean() > 0
     assert gained[mixed & (rolled.reward == 0)].mean() < 0
 
