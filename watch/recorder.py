@@ -41,9 +41,7 @@ SETTINGS = (
     "updates",
 )
 SETTINGS += ("prompts", "group_size", "temperature", "lr", "seed", "steps")
-CANDIDATE_TOKENS = (
-    4096  # of a group, at most: past its share of these a completion has no candidates
-)
+CANDIDATE_TOKENS = 4096  # of a group at most; a completion's later tokens have no candidates
 TEXT_LIMIT = 400  # characters of each attempt of the groups that are not traced
 
 
