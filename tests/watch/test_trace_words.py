@@ -147,9 +147,8 @@ def test_two_runs_stand_side_by_side(browser, folder, tmp_path):
         strips = page.locator(".card").first.locator(".tokens")
         assert strips.count() == 2
         for t in range(3):
-            one, other = (
-                strips.nth(n).locator("span").nth(t).get_attribute("class") for n in (0, 1)
-            )
+            spans = (strips.nth(n).locator("span").nth(t) for n in (0, 1))
+            one, other = (span.get_attribute("class") or "" for span in spans)
             assert one == "" == other or {one[0], other[0]} == {"p", "n"}, "they moved apart"
             assert one[1:] == other[1:], "and as far, on one scale"
         page.keyboard.press("End")
