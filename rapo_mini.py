@@ -99,7 +99,7 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     metrics = {"step": step, "lr": rate, **learned.metrics, **found}
     metrics |= asked._asdict() if asked else {}
     if recorder:
-        run.trace.add_step(recorder.records, metrics)
+        run.trace.add_step(recorder.finish(), metrics)
     if settings.refresh_reference and (step + 1) % settings.refresh_reference == 0:
         refresh_reference(run.policy)  # the end of an outer iteration of Algorithm 1
     run.count(metrics, learned.pieces)
