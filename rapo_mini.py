@@ -395,9 +395,8 @@ def work(given: Settings) -> int:
             tell(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
         slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
         if slow and run.eval_problems:
-            tell(
-                f"pass@k is not measured now: python pass_at_k.py --adapter {run.out}/adapter does it"
-            )
+            tell("pass@k is not measured now; this does it:")
+            print(f"  python pass_at_k.py --adapter {run.out}/adapter")
         finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
