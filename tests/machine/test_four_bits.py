@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import let_the_adapter_act, save_random_qwen2
+from small_models import let_the_adapter_act, save_random_qwen2
 
 import policy as room
 import step
