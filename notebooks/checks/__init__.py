@@ -114,7 +114,7 @@ class Answer:
         except Exception as error:
             first = next(iter(str(error).splitlines()), "")
             if "must match the size of tensor" in first:
-                first += " (is keepdim=True missing?)"
+                first += " (is keepdim=True or [:, None] missing?)"
             raise NotYet(f"{self.name} stopped with {type(error).__name__}: {first}") from error
         if empty(result):
             raise NotYet(

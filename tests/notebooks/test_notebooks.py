@@ -198,7 +198,10 @@ def test_the_examples_in_the_checks_are_right():
     assert doctest.testmod(grade).failed == 0
 
 
-def test_every_exercise_has_wrong_answers_to_be_told_apart():
+def test_every_exercise_has_four_wrong_answers_each_with_a_sentence_of_its_own():
+    for number in EXERCISES:
+        said = [says for of, _, says in WRONG if of == number]
+        assert len(set(said)) == len(said) >= 4, number
     assert {number for number, _, _ in WRONG} == set(EXERCISES)
 
 
