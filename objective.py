@@ -48,6 +48,54 @@ def group_advantages(reward: Tensor) -> Tensor:
     return torch.where(std > 0, centred / std.clamp_min(1e-12), torch.zeros_like(centred))
 
 
+def max_rl_advantages(reward: Tensor) -> Tensor:
+    """A_i = (r_i - mean) / mean of each group; 0 where no reward is above 0.
+
+    reward (P, G) -> (P, G). In the mean over groups this climbs log p(right) instead of p(right), so a
+    problem counts by 1/p. Source: Tajwar et al., "Maximum Likelihood Reinforcement Learning" (arXiv
+    2602.02710, 2026).
+
+    >>> max_rl_advantages(torch.tensor([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]]))
+    tensor([[ 3.0000, -1.0000, -1.0000, -1.0000],
+            [ 0.3333,  0.3333,  0.3333, -1.0000]])
+    """
+    mean = reward.mean(dim=1, keepdim=True)  # (P, 1)
+    return torch.where(mean > 0, (reward - mean) / mean.clamp_min(1e-12), torch.zeros_like(reward))
+
+
+PASS_AT_K_TRAINED = 4  # the k of the arm pass-at-k
+
+
+def pass_at_k_advantages(reward: Tensor, k: int = PASS_AT_K_TRAINED) -> Tensor:
+    """A of each completion if the reward is pass@k, in closed form; k = 1 gives `group_advantages`.
+
+    reward (P, G) of 0 and 1 -> (P, G). Every k of a group's G completions form one attempt, right if any
+    of them is; A is the mean, over the attempts that hold a completion, of the attempt's advantage. With
+    p_k the share of right attempts and s = sqrt(p_k (1 - p_k)): (1 - p_k) / s for a right completion;
+    for a wrong one 1 - p_k less the share of wrong attempts among those that hold it, over s; 0 where
+    all attempts are alike. Source: Chen et al., "Pass@k Training" (arXiv 2508.10751, 2025).
+
+    >>> pass_at_k_advantages(torch.tensor([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]), k=2)
+    tensor([[ 1.0000, -0.3333, -0.3333, -0.3333],
+            [ 0.4472,  0.4472, -0.4472, -0.4472]])
+    """
+    group = reward.shape[1]
+    wrong = group - reward.sum(dim=1, keepdim=True)  # (P, 1)
+    failed = share_drawn(wrong, group, k)  # (P, 1) 1 - p_k
+    beside_wrong = share_drawn(wrong - 1, group - 1, k - 1)  # (P, 1)
+    advantage = torch.where(reward > 0, failed, failed - beside_wrong)  # (P, G)
+    std = (failed * (1 - failed)).sqrt()  # (P, 1)
+    return torch.where(std > 0, advantage / std.clamp_min(1e-12), torch.zeros_like(reward))
+
+
+def share_drawn(some: Tensor, of: int, k: int) -> Tensor:
+    """C(some, k) / C(of, k): how often k draws without putting back hit only the `some` of `of`."""
+    share = torch.ones_like(some)
+    for i in range(k):
+        share = share * (some - i).clamp_min(0) / (of - i)
+    return share
+
+
 def ratio(logp: Tensor, logp_old: Tensor) -> Tensor:
     """rho = pi_theta(y_t | s_t) / pi_old(y_t | s_t), from the logs. Any shape."""
     return (logp - logp_old).exp()
@@ -231,7 +279,7 @@ def entropy(logp_row: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Arm:
-    """All that an arm is: its KL, default weights, symbols, colour, and the flags that help if it fails.
+    """All that an arm is: its advantage, KL, default weights, symbols, colour, and the flags that help.
 
     `sampled` sees the log-probs (N,) of the sampled tokens, `exact` the rows (N, V); None: that form
     does not exist for this arm. The weights are those for the bundled base (docs/results.md).
@@ -248,6 +296,8 @@ class Arm:
     weighed: bool = False  # is the KL multiplied by rho?
     beta: float = 0.0  # weight of the entropy
     phi_min: float = 1.0  # phi where the reward is 0
+    fork_entropy: float = 0.0  # nats
+    advantage: Callable[[Tensor], Tensor] = group_advantages  # rewards (P, G) -> A (P, G)
 
 
 ARMS = {
@@ -255,12 +305,13 @@ ARMS = {
         k_rapo,
         exact_forward_kl,
         "exact",
-        alpha=0.2,
+        alpha=0.6,
         colour="#0072b2",
         symbols={"exact": "D_KL(ref^ ‖ π_θ)", "sampled": "k = u log u − u + 1, u = ref^/π_θ"},
         remedy="lower --alpha or --beta, or raise --phi-min",
         reweighted=True,
-        phi_min=0.7,
+        phi_min=0.3,
+        fork_entropy=1.0,
     ),
     "rapo-light": Arm(  # RAPO with phi = 1 for every reward
         k_rapo,
@@ -307,6 +358,26 @@ ARMS = {
         colour="#d55e00",
         symbols={},
         remedy="lower --lr, or --beta where it is above 0",
+    ),
+    "max-rl": Arm(  # two arms of others, that differ from no-kl in the advantage alone
+        None,
+        None,
+        "none",
+        alpha=0.0,
+        colour="#f0e442",
+        symbols={},
+        remedy="lower --lr, or --beta where it is above 0",
+        advantage=max_rl_advantages,
+    ),
+    "pass-at-k": Arm(
+        None,
+        None,
+        "none",
+        alpha=0.0,
+        colour="#000000",
+        symbols={},
+        remedy="lower --lr, or --beta where it is above 0",
+        advantage=pass_at_k_advantages,
     ),
 }
 
@@ -400,17 +471,18 @@ def token_shares(
     advantage: Tensor,
     mask: Tensor,
     *,
-    alpha: float,
+    alpha: Tensor | float,
     beta: float,
     clip_eps: float,
     completions: int,
 ) -> tuple[Tensor, Tensor]:
     """Each token's share of the loss -J (their sum is the loss), and where the surrogate was clipped.
 
-    terms, logp_old, mask (b, T); advantage (b,) -> two of (b, T). A completion's tokens are averaged,
-    then the completions [paper]. `completions` is B, that of the whole step and not of this
-    micro-batch: so shares do not depend on how a step is cut up.
+    terms, logp_old, mask (b, T); advantage (b,); alpha (b,) or one number -> two of (b, T). The tokens of
+    a completion are averaged, then the completions [paper]. `completions` is B, that of the whole step
+    and not of this micro-batch: so shares do not depend on how a step is cut up.
     """
+    alpha = alpha[:, None] if isinstance(alpha, Tensor) else alpha  # (b, 1)
     objective, clipped = token_objective(
         terms, logp_old, advantage[:, None], alpha=alpha, beta=beta, clip_eps=clip_eps
     )
@@ -422,13 +494,13 @@ def token_objective(
     logp_old: Tensor,
     advantage: Tensor,
     *,
-    alpha: float,
+    alpha: Tensor | float,
     beta: float,
     clip_eps: float,
 ) -> tuple[Tensor, Tensor]:
     """g - alpha * KL + beta * H of each token [paper], and where the clip took hold.
 
-    terms, logp_old (b, T); advantage (b, 1), or (b, T) if tokens differ in it -> two of (b, T).
+    terms, logp_old (b, T); advantage, alpha (b, 1), or (b, T) if tokens differ in them -> two of (b, T).
     """
     surrogate, clipped = clipped_surrogate(terms.logp, logp_old, advantage, clip_eps)
     return surrogate - alpha * terms.kl + beta * terms.entropy, clipped

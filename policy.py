@@ -24,7 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from machine import shared_prompts
 from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
+from machine.merged_lora import can_merge, lora_layers, one_product
 from objective import TokenTerms, token_terms
 
 TRAINED, REFERENCE = "default", "reference"  # names of the adapters in PEFT
@@ -90,6 +92,7 @@ def load_policy(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     base, tokenizer = load_base(model, quant, device)
     switch_off_dropout(base)
+    shared_prompts.teach(base)
     if adapter is None:
         peft_model = with_new_lora(base, lora_r, seed)
     else:
@@ -104,53 +107,53 @@ def load_policy(
 
 
 @contextlib.contextmanager
-def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
-    """The policy for sampling: with the adapter merged into the weights where that is exact.
+def weights(policy: Policy, adapter: str | None) -> Iterator[None]:
+    """The model with this adapter on it, None: without any; LoRA as one product where that is exact.
 
-    It is exact enough (float32 rounding) for unquantised float32 weights: W + scale * B A replaces
-    W, and each layer does one product instead of three. Afterwards the very same W is put back:
-    subtracting B A again would leave a rounding error behind, step after step. Over 4-bit or 16-bit
-    weights merging would round the adapter away, so there the model is used as it is.
+    W + scale * B A is exact enough (float32 rounding) for unquantised float32 weights. Over 4-bit or
+    16-bit weights the sum would round the adapter away, and a layer that is checkpointed runs again
+    after this has ended: there LoRA runs as it is written.
     """
-    from peft.tuners.lora import LoraLayer
+    layers = lora_layers(policy.model)
+    if can_merge(layers) and not (policy.checkpoint_layers and torch.is_grad_enabled()):
+        with one_product(layers, adapter):
+            yield
+    elif adapter is None:
+        policy.model.base_model.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            policy.model.base_model.enable_adapter_layers()
+    elif adapter == TRAINED:
+        yield
+    else:
+        policy.model.set_adapter(adapter)
+        try:
+            yield
+        finally:
+            policy.model.set_adapter(TRAINED)  # and only this one is trained again
 
-    layers = [m for m in policy.model.modules() if isinstance(m, LoraLayer)]
-    exact = policy.quant == "none" and all(m.weight.dtype == torch.float32 for m in layers)
-    if not exact:
-        yield policy.model
-        return
-    kept = [m.weight.data for m in layers]
-    try:
-        with torch.no_grad():
-            for m, weight in zip(layers, kept, strict=True):
-                m.get_base_layer().weight.data = weight + m.get_delta_weight(TRAINED)
-        with policy.model.disable_adapter():
-            yield policy.model.get_base_model()
-    finally:
-        for m, weight in zip(layers, kept, strict=True):
-            m.get_base_layer().weight.data = weight
+
+@contextlib.contextmanager
+def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
+    """The policy for sampling, without gradients."""
+    with torch.no_grad(), weights(policy, TRAINED):
+        yield policy.model.get_base_model()  # LoRA's layers are in it; PEFT's wrapper only costs time
 
 
 @contextlib.contextmanager
 def base_weights(policy: Policy) -> Iterator[nn.Module]:
     """The model that training began with: the adapter off, without gradients."""
-    with torch.no_grad(), policy.model.disable_adapter():
+    with torch.no_grad(), weights(policy, None):
         yield policy.model
 
 
 @contextlib.contextmanager
 def reference_weights(policy: Policy) -> Iterator[nn.Module]:
     """pi_ref, without gradients: the base, or after a refresh the policy of that step."""
-    if REFERENCE not in policy.model.peft_config:
-        with base_weights(policy) as model:
-            yield model
-        return
-    policy.model.set_adapter(REFERENCE)
-    try:
-        with torch.no_grad():
-            yield policy.model
-    finally:
-        policy.model.set_adapter(TRAINED)  # and only this one is trained again
+    refreshed = REFERENCE in policy.model.peft_config
+    with torch.no_grad(), weights(policy, REFERENCE if refreshed else None):
+        yield policy.model
 
 
 def refresh_reference(policy: Policy) -> None:
@@ -182,7 +185,8 @@ def learning_weights(policy: Policy) -> Iterator[nn.Module]:
     if policy.checkpoint_layers:
         base.activation_checkpointing_enable({"use_reentrant": False})
     try:
-        yield policy.model
+        with weights(policy, TRAINED):
+            yield policy.model
     finally:
         if policy.checkpoint_layers:
             base.activation_checkpointing_disable()
@@ -220,8 +224,33 @@ def completion_states(
     prompt_ids, prompt_mask (b, L) padded left; tokens, mask (b, T) padded right -> (N, hidden), row
     by row for the N tokens where mask is 1.
 
+    Rows with the same prompt share it (`machine/shared_prompts.py`), where the model can.
+    """
+    body = model.get_base_model().model  # the transformer without its head
+    real = mask.bool()
+    if not shared_prompts.taught(body):
+        return states_row_by_row(body, prompt_ids, prompt_mask, tokens, mask)
+    dtype = body.get_input_embeddings().weight.dtype
+    packed = shared_prompts.pack(prompt_ids, prompt_mask, tokens, dtype)
+    hidden = body(
+        input_ids=packed.ids,
+        position_ids=packed.position,
+        attention_mask=packed.mask,
+        packed=packed,
+        use_cache=False,
+    ).last_hidden_state  # (1, places, hidden)
+    return hidden[0].index_select(
+        0, packed.before[real]
+    )  # (N, hidden): one place before each token
+
+
+def states_row_by_row(
+    body: nn.Module, prompt_ids: Tensor, prompt_mask: Tensor, tokens: Tensor, mask: Tensor
+) -> Tensor:
+    """`completion_states`, each row with its own prompt: the plain way.
+
     Each row is moved to the left edge, so that all its padding stands on the right. There causal
-    attention never looks, and the model runs without an attention mask, which is quicker.
+    attention never looks, and the model runs without an attention mask.
     """
     ids = torch.cat([prompt_ids, tokens], dim=1)  # (b, L + T)
     pads = (prompt_mask == 0).sum(dim=1, keepdim=True)  # (b, 1)
@@ -229,7 +258,6 @@ def completion_states(
     width = int((prompt_ids.shape[1] - pads + lengths).max())
     source = torch.arange(width, device=ids.device) + pads  # (b, width)
     ids = ids.gather(1, source.clamp_max(ids.shape[1] - 1))  # (b, width)
-    body = model.get_base_model().model  # the transformer without its head
     hidden = body(input_ids=ids, use_cache=False).last_hidden_state  # (b, width, hidden)
     before = prompt_ids.shape[1] - 1 - pads + torch.arange(tokens.shape[1], device=ids.device)
     row = torch.arange(len(ids), device=ids.device)[:, None].expand_as(before)  # (b, T)

@@ -62,6 +62,21 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
     return [Problem(*row) for row in bundled.puzzles(split, count, seed)]
 
 
+TIERS = {kind: rule.tier for kind, rule in bundled.RULES.items()}  # of the bundled puzzles
+
+
+def right_completions(problem: Problem) -> dict[str, list[str]]:
+    """All ways in which the bundled base was taught to solve a bundled puzzle: {rule: texts}.
+
+    The rules are those whose attempt ends in the right answer: `problem.kind`, and for some puzzles
+    another one besides (a growing difference may grow by 0). Each text begins with the name of its rule.
+    """
+    terms = bundled.terms_of(problem.problem)
+    gold = bundled.RULES[problem.kind].attempt(terms)[1]
+    right = [name for name, rule in bundled.RULES.items() if rule.attempt(terms)[1] == gold]
+    return {name: bundled.right_answers(name, terms) for name in right}
+
+
 def is_known_set(data: str) -> bool:
     """Do the words name a set of problems? A file of the same name is then not meant."""
     return data in ("auto", "puzzles", *public_sets.PUBLIC_SETS)

@@ -33,6 +33,7 @@ from policy import REFERENCE, load_policy, refresh_reference
 from problems import Problem, both_sides, problems_that_fit, render_prompt
 from settings import Settings, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
+from watch import forks, target
 from watch.command_line import command, guarded, resumed
 from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
 from watch.figures import draw_run
@@ -48,7 +49,6 @@ from watch.run_folder import (
     save_adapter,
 )
 from watch.run_state import Owner
-from watch.target import TooFlat, asked_of, in_words
 from watch.tracer import Trace
 
 GIVE_UP_AFTER = 3  # steps in a row whose loss or gradient is not finite
@@ -83,12 +83,14 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     problems = run.problems_of(step)
     rate = run.set_learning_rate(step)
     rolled = rollout(run.policy, problems, settings, step, run.pieces)
-    asked = asked_of(run.policy, rolled, settings)
+    asked = target.asked_of(run.policy, rolled, settings)
+    found = forks.fork_metrics(run.policy, settings, step)  # before the policy changes
     if step == 0 and asked:
-        tqdm.write(in_words(asked, settings))  # above the bar
+        tqdm.write(target.in_words(asked, settings))  # above the bar
     recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
     learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
-    metrics = {"step": step, "lr": rate, **learned.metrics, **(asked._asdict() if asked else {})}
+    metrics = {"step": step, "lr": rate, **learned.metrics, **found}
+    metrics |= asked._asdict() if asked else {}
     if recorder:
         run.trace.add_step(recorder.records, metrics)
     if settings.refresh_reference and (step + 1) % settings.refresh_reference == 0:
@@ -243,7 +245,11 @@ def finish(run: Run) -> None:
             rows=rows_of_a_batch(settings.model),
             log=evaluation_log(settings, run.eval_problems, run.out, run.step),
         )
-    evaluation = comparison and comparison.as_json()
+    evaluation, tiers = comparison and comparison.as_json(), None
+    if comparison and settings.eval_data == "puzzles":
+        tiers = forks.tiers_before_and_after(
+            run.policy, run.eval_problems, settings, settings.eval_samples
+        )
     seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
     summary = {
         "settings": asdict(settings),
@@ -251,11 +257,14 @@ def finish(run: Run) -> None:
         "seconds": {verb: round(s, 1) for verb, s in seconds.items()},
         "last_step": metrics[-1] if metrics else None,
         "evaluation": evaluation,
+        "tiers": tiers,
     }
     write_whole(run.out / "summary.json", as_json(summary, indent=1) + "\n")
     draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
     if comparison:
         print(comparison.table(("full", "easy", "hard")))
+    if tiers:
+        print(forks.in_words(tiers, settings.eval_samples))
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
     print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
@@ -286,8 +295,8 @@ def start(given: Settings) -> Run | None:
     if settings.dry_run:
         return None
     print(
-        f"arm: {settings.arm}, KL {settings.kl_form} with weight {settings.alpha:g}, entropy weight "
-        f"{settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
+        f"arm: {settings.arm}, KL {settings.kl_form} with weight {weights_in_words(settings)}, entropy "
+        f"weight {settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
     )
     run = Run(settings)
     try:
@@ -304,6 +313,13 @@ def start(given: Settings) -> Run | None:
         f"{settings.group_size} completions; run folder: {run.out}"
     )
     return run
+
+
+def weights_in_words(settings: Settings) -> str:
+    """The weight of the KL, for the first lines on the screen."""
+    if settings.alpha_right == settings.alpha:
+        return f"{settings.alpha:g}"
+    return f"{settings.alpha:g} ({settings.alpha_right:g} on right answers)"
 
 
 def phi_in_words(settings: Settings) -> str:
@@ -343,7 +359,7 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except (OtherLog, TooFlat) as error:
+    except (OtherLog, target.TooFlat) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError):

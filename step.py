@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from machine.limit import Pieces, learn_less, pieces_of, within_memory
 from objective import (
+    ARMS,
     TokenTerms,
     completion_weights,
     effective_sample_size,
-    group_advantages,
     phi_of_groups,
     token_shares,
     token_terms,
@@ -250,6 +250,7 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
     Rows are taken in order of length, so that a micro-batch holds little padding.
     """
     advantage, phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
+    alpha = alpha_of(rolled, settings, policy.device)  # (B,)
     lengths = rolled.completions.mask.sum(dim=1)  # (B,)
     for rows in torch.argsort(lengths, stable=True).split(pieces.micro_batch):  # (b,)
         _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
@@ -260,7 +261,7 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
             logp_old,
             advantage[rows],
             mask,
-            alpha=settings.alpha,
+            alpha=alpha[rows],
             beta=settings.beta,
             clip_eps=settings.clip_eps,
             completions=len(lengths),
@@ -276,7 +277,13 @@ def advantage_and_phi(
     phi = phi_of_groups(
         reward, settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
     )  # (P, G)
-    return group_advantages(reward).flatten(), phi.flatten()
+    return ARMS[settings.arm].advantage(reward).flatten(), phi.flatten()
+
+
+def alpha_of(rolled: Rollout, settings: Settings, device: torch.device) -> Tensor:
+    """The weight of the KL of each completion (B,): --alpha, or --alpha-right where the reward is 1."""
+    reward = rolled.reward.to(device).flatten()  # (B,)
+    return settings.alpha + (settings.alpha_right - settings.alpha) * reward
 
 
 def rows_of(rolled: Rollout, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import tyro
 
-from compare.cells import Options, completed, load_results, run_all
+from compare.cells import Options, completed, load_results, puzzle_sets, run_all
 from compare.figures import draw_figures
 from compare.plan import BASE
 from compare.results import Results
@@ -55,7 +55,7 @@ def compare(options: Options) -> int:
         return 1
     if BASE.name not in results["cells"]:
         raise ValueError(f"{options.out} holds no finished comparison (--draw-only, --out)")
-    found = Results(results)
+    found = Results(results, puzzle_sets(options))
     tables = all_tables(found)
     write_whole(options.out / "tables.md", tables + "\n")
     print(tables)

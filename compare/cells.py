@@ -1,14 +1,15 @@
 """The cells of a comparison: what runs one, and what runs them all and goes on where it was stopped.
 
-A cell is one training run of `rapo_mini.py` and the right answers of its adapter on sets of puzzles.
-What makes the comparison fair: the rule that chooses each arm's weight (`plan.py`); all cells are scored
-on the same puzzles, so that differences are paired; Hard is what the base missed in one set of samples,
-and every arm, the base too, is scored on others; intervals count problems and seeds (`results.py`).
+A cell is one training run of `rapo_mini.py`, the right answers of its adapter on sets of puzzles, and its
+exact probabilities there (`watch/forks.py`). What makes the comparison fair: the rules that choose each
+contender's weight (`plan.py`); all cells are scored on the same puzzles, so that differences are paired;
+Hard is what the base missed in one set of samples, and everyone, the base too, is scored on others;
+intervals count problems and seeds (`results.py`).
 
     Full        test puzzles as they come
-    Easy        those of Full that the base solved in its first set of samples
-    Hard        of a larger pool of test puzzles, those that it did not: Full has too few of them
-    validation  chooses the KL weights, and nothing else
+    Hard        of a larger pool of test puzzles, those that the base missed; sampled more often, and only
+                for contenders at their chosen weights
+    validation  chooses the KL weights, from exact probabilities, and nothing else
 
 Finished cells stand in OUT/compare.json and are never run again; runs in progress in OUT/cells, where
 a killed comparison finds them.
@@ -24,7 +25,7 @@ import multiprocessing.connection
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,16 +36,24 @@ import torch
 from tqdm import tqdm
 
 import rapo_mini
-from compare.plan import BASE, VALIDATION_SAMPLES, Cell, cells_so_far, quick_cells
+from compare.plan import BASE, Cell, cells_so_far, quick_cells, scored_on_hard
 from pass_at_k import count_correct
 from policy import Policy, load_policy
 from problems import Problem, puzzles
-from settings import BUNDLED_BASE, Settings, resolve
+from settings import BUNDLED_BASE, Settings, flag, resolve
 from watch.files import write_whole
+from watch.forks import at_forks
 from watch.run_folder import read_metrics, save_adapter
 
-PROTOCOL = ("steps", "problems", "pool", "samples")  # options that all cells of a comparison share
+PROTOCOL = (
+    "steps",
+    "problems",
+    "pool",
+    "samples",
+    "hard_samples",
+)  # options that all cells of a comparison share
 LAST = 20  # steps at the end of a run that its entropy and reward are averaged over
+VALIDATION = 256  # puzzles
 FULL_SEED, POOL_SEED = 0, 1  # of the puzzles, the same for all cells
 FIRST_SEED, SECOND_SEED, CELL_SEED = 10, 20, 100  # of the base's two sets of samples, of the cells'
 
@@ -57,22 +66,18 @@ class Options:
     """Folder of compare.json, the tables, the figures and the runs. None: runs/compare[-quick]."""
     quick: bool = False
     """Only the base, GRPO and RAPO at their default weights, one seed."""
-    stages: tuple[Literal["seeds", "ablations", "map", "second grid", "paper"], ...] = (
-        "seeds",
-        "ablations",
-        "map",
-        "second grid",
-        "paper",
-    )
-    """What to run after the grid: more seeds, RAPO's ablations, its map, the paper's own forms."""
+    stages: tuple[Literal["primary", "others", "tried"], ...] = ("primary", "others", "tried")
+    """RAPO, GRPO and no KL; all other contenders; what else was tried with RAPO."""
     steps: int = 200
     """Training steps of a run."""
     problems: int | None = None
-    """Test puzzles; as many validation puzzles choose the weights. None: 128, with --quick 96."""
+    """Test puzzles. None: 128, with --quick 96."""
     pool: int | None = None
-    """Test puzzles that Hard is chosen from. None: 800, with --quick 200."""
+    """Test puzzles that Hard is chosen from. None: 200."""
     samples: int | None = None
     """Completions per test puzzle (n of pass@k). None: 256, with --quick 64."""
+    hard_samples: int | None = None
+    """Completions per puzzle of Hard. None: 1024, with --quick 64."""
     jobs: int = os.cpu_count() or 1
     """Cells side by side, one thread each."""
     draw_only: bool = False
@@ -83,10 +88,11 @@ class Options:
 
 
 def puzzle_sets(options: Options) -> dict[str, list[Problem]]:
-    """{"test": Full, "pool": what Hard is chosen from}; no puzzle is in both."""
+    """{"test": Full, "pool": what Hard is chosen from, "validation"}; no puzzle is in two of them."""
     full = puzzles("test", options.problems, FULL_SEED)
-    pool = puzzles("test", options.pool, POOL_SEED)
-    return {"test": full, "pool": [problem for problem in pool if problem not in full]}
+    pool = [p for p in puzzles("test", options.pool, POOL_SEED) if p not in full]
+    validation = puzzles("validation", VALIDATION, FULL_SEED)
+    return {"test": full, "pool": pool, "validation": validation}
 
 
 def missed_by_base(problems: list[Problem], options: Options) -> list[int]:
@@ -108,49 +114,82 @@ def missed_by_base(problems: list[Problem], options: Options) -> list[int]:
 # ---------------------------------------------------------------- one cell, in a process of its own
 
 
-def run_cell(cell: Cell, folder: Path, options: Options, hard: list[int]) -> dict:
-    """Train, then count right answers: the cell's entry in compare.json.
+def run_cell(
+    cell: Cell, folder: Path, options: Options, missed: list[int], known: dict, hard: bool
+) -> dict:
+    """Train, then count right answers: the cell's entry in compare.json, `known` if there is one already.
 
-    hard: indices of the pool. What the run prints goes to FOLDER.screen.txt.
+    missed: indices of the pool that make Hard; hard: is it sampled too? What the run prints goes to
+    FOLDER.screen.txt.
     """
     torch.set_num_threads(1)
     sets = puzzle_sets(options)
-    asked = {"test": sets["test"], "hard": [sets["pool"][i] for i in hard]}
-    if cell.seed == 0:  # what chooses the weights and the defaults
-        asked["validation"] = puzzles("validation", options.problems, FULL_SEED)
+    sets["hard"] = [sets["pool"][i] for i in missed]
+    asked = {"test": options.samples} | ({"hard": options.hard_samples} if hard else {})
     with (
         Path(f"{folder}.screen.txt").open("a") as screen,
         contextlib.redirect_stdout(screen),
         contextlib.redirect_stderr(screen),
     ):
         if cell == BASE:
-            base = load_policy(str(BUNDLED_BASE))
-            return {"cell": asdict(cell), **scores(base, asked, SECOND_SEED, options, False)}
-        run = trained(cell, folder, options)
+            policy, seed, result = load_policy(str(BUNDLED_BASE)), SECOND_SEED, {"seconds": {}}
+        else:
+            run = trained(cell, folder, options)
+            policy, seed, result = run.policy, CELL_SEED + cell.seed, history(run, folder)
         began = time.perf_counter()
-        counts = scores(run.policy, asked, CELL_SEED + cell.seed, options)
-    seconds = {**run.seconds, "evaluate": time.perf_counter() - began}
-    metrics = read_metrics(folder)[-LAST:]
-    last = {
-        name: float(np.mean([m[name] for m in metrics])) for name in ("reward", "entropy", "kl")
+        counts = {
+            name: right_answers(policy, sets[name], seed, samples, cell != BASE)
+            for name, samples in asked.items()
+            if name not in known
+        }
+        if known:  # Hard is all that was missing
+            return known | counts
+        result["seconds"]["evaluate"] = round(time.perf_counter() - began, 1)
+        names = ("validation", "test", "hard")
+        result["exact"] = {name: exact(policy, sets[name], cell != BASE) for name in names}
+    return {"cell": asdict(cell), **result, **counts}
+
+
+def history(run: rapo_mini.Run, folder: Path) -> dict:
+    """What a run's log says of it: its last steps, its seconds, and what it found and forgot."""
+    metrics = read_metrics(folder)
+    watched = [m for m in metrics if "rule_chosen" in m]
+    return {
+        "last": {
+            name: float(np.mean([m[name] for m in metrics[-LAST:]]))
+            for name in ("reward", "entropy", "kl", "completion_tokens")
+        },
+        "seconds": {name: round(s, 1) for name, s in run.seconds.items()},
+        "forks": {
+            name: {tier: [rounded(m[name][tier]) for m in watched] for tier in watched[0][name]}
+            for name in ("rule_chosen", "rule_carried_out")
+        },
     }
-    seconds = {name: round(s, 1) for name, s in seconds.items()}
-    return {"cell": asdict(cell), "last": last, "seconds": seconds, **counts}
+
+
+def exact(policy: Policy, problems: list[Problem], adapter_on: bool) -> dict[str, list[float]]:
+    """`watch.forks.at_forks` of each problem, with four digits."""
+    settings, _ = resolve(Settings(model=str(BUNDLED_BASE)))
+    found = at_forks(policy, problems, settings, adapter_on)._asdict()
+    return {name: [rounded(p) for p in values] for name, values in found.items()}
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
     """The cell's finished run; one that was killed goes on where it was."""
     if (folder / "config.json").exists():
-        given = Settings(resume=str(folder), steps=options.steps)
+        given = Settings(resume=str(folder), steps=cell.steps or options.steps)
     else:
         given = Settings(
             model=str(BUNDLED_BASE),
-            steps=options.steps,
             eval_problems=0,
             threads=1,
             show_every=0,
             out=str(folder),
-            **asdict(cell),
+            **(asdict(cell) | {"steps": cell.steps or options.steps}),
         )
     run = rapo_mini.start(given)
     ending = rapo_mini.train(run)
@@ -160,23 +199,8 @@ def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
     return run
 
 
-def scores(
-    policy: Policy,
-    asked: dict[str, list[Problem]],
-    seed: int,
-    options: Options,
-    adapter_on: bool = True,
-) -> dict[str, list[int]]:
-    """Right answers to each problem of each set, out of options.samples, or VALIDATION_SAMPLES."""
-    samples = {name: options.samples for name in asked} | {"validation": VALIDATION_SAMPLES}
-    return {
-        name: right_answers(policy, problems, seed, samples[name], adapter_on)
-        for name, problems in asked.items()
-    }
-
-
 def right_answers(
-    policy: Policy, problems: list[Problem], seed: int, samples: int, adapter_on: bool = True
+    policy: Policy, problems: list[Problem], seed: int, samples: int, adapter_on: bool
 ) -> list[int]:
     """Right answers to each problem, out of `samples` completions; all cells are sampled alike."""
     settings, _ = resolve(Settings(model=str(BUNDLED_BASE)))
@@ -191,19 +215,19 @@ def right_answers(
 def load_results(options: Options) -> dict:
     """What OUT/compare.json holds: {"protocol", "missed", "cells": {name: result}}; empty at first.
 
-    missed: the base's {"test": indices of Full, "pool": those that make Hard}, from its first samples.
-    Raises ValueError if it was made with another base, or other steps, problems, pool or samples.
+    missed: the indices of the pool that make Hard, from the base's first samples. Raises ValueError if it
+    was made with another base, or with other numbers in PROTOCOL.
     """
     base = hashlib.sha256((BUNDLED_BASE / "model.safetensors").read_bytes()).hexdigest()
     protocol = {name: getattr(options, name) for name in PROTOCOL}
     path = options.out / "compare.json"
     if not path.exists():
-        return {"protocol": protocol | {"base": base}, "missed": {}, "cells": {}}
+        return {"protocol": protocol | {"base": base}, "missed": [], "cells": {}}
     try:
         found = json.loads(path.read_text())
         before = found["protocol"]
         made_on = before["base"]
-        if not (isinstance(found["missed"], dict) and isinstance(found["cells"], dict)):
+        if not (isinstance(found["missed"], list) and isinstance(found["cells"], dict)):
             raise TypeError("missed or cells")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a comparison ({error}): another --out") from error
@@ -212,8 +236,8 @@ def load_results(options: Options) -> dict:
     for name, value in protocol.items():
         if before.get(name) != value:
             raise ValueError(
-                f"--{name} {value}, but {path} was made with {before.get(name)}: "
-                f"--{name} {before.get(name)}, or another --out"
+                f"{flag(name)} {value}, but {path} was made with {before.get(name)}: "
+                f"{flag(name)} {before.get(name)}, or another --out"
             )
     return found
 
@@ -224,10 +248,8 @@ def run_all(options: Options, results: dict) -> None:
     folder = options.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     if not results["missed"]:
-        sets = puzzle_sets(options)
-        results["missed"] = {name: missed_by_base(some, options) for name, some in sets.items()}
+        results["missed"] = missed_by_base(puzzle_sets(options)["pool"], options)
         save(results, options)
-    hard = results["missed"]["pool"]
     running: dict[Future, Cell] = {}
     spawn = multiprocessing.get_context("spawn")
     with (
@@ -237,9 +259,21 @@ def run_all(options: Options, results: dict) -> None:
     ):
         while True:
             wanted = quick_cells() if options.quick else cells_so_far(options.stages, cells)
-            waiting = [c for c in wanted if c.name not in cells and c not in running.values()]
+            hard = {cell.name for cell in wanted} if options.quick else scored_on_hard(cells)
+            waiting = [
+                c for c in wanted if unfinished(c, cells, hard) and c not in running.values()
+            ]
             for cell in waiting[: options.jobs - len(running)]:
-                running[pool.submit(run_cell, cell, folder / cell.name, options, hard)] = cell
+                future = pool.submit(
+                    run_cell,
+                    cell,
+                    folder / cell.name,
+                    options,
+                    results["missed"],
+                    cells.get(cell.name, {}),
+                    cell.name in hard,
+                )
+                running[future] = cell
             if not running:
                 return
             ready, _ = wait(running, timeout=2, return_when=FIRST_COMPLETED)
@@ -248,6 +282,11 @@ def run_all(options: Options, results: dict) -> None:
                 cells[cell.name] = future.result()
                 save(results, options)
             show_progress(bar, options, wanted, cells, running.values())
+
+
+def unfinished(cell: Cell, cells: dict[str, dict], hard: Collection[str]) -> bool:
+    """Has this cell not been run, or not been scored on Hard, for which it was chosen later?"""
+    return cell.name not in cells or (cell.name in hard and "hard" not in cells[cell.name])
 
 
 def end_with_the_parent() -> None:
@@ -292,7 +331,8 @@ def show_progress(
     trained_cells = [cell for cell in wanted if cell != BASE]
     finished = sum(cell.name in cells for cell in trained_cells)
     bar.total = len(trained_cells) * options.steps
-    bar.update(finished * options.steps + sum(under_way.values()) - bar.n)
+    fresh = sum(steps for name, steps in under_way.items() if name not in cells)
+    bar.update(finished * options.steps + fresh - bar.n)
     bar.set_postfix_str(
         f"{finished}/{len(trained_cells)} runs finished; now "
         + ", ".join(
@@ -304,12 +344,13 @@ def show_progress(
 
 def completed(options: Options) -> Options:
     """The options with every None decided. Raises ValueError for a number that makes no sense."""
-    small = {"out": Path("runs/compare-quick"), "problems": 96, "pool": 200, "samples": 64}
-    full = {"out": Path("runs/compare"), "problems": 128, "pool": 800, "samples": 256}
+    small = {"out": Path("runs/compare-quick"), "problems": 96, "samples": 64, "hard_samples": 64}
+    full = {"out": Path("runs/compare"), "problems": 128, "samples": 256, "hard_samples": 1024}
+    small["pool"] = full["pool"] = 200
     chosen = small if options.quick else full
     given = {name: getattr(options, name) for name in chosen if getattr(options, name) is not None}
     options = replace(options, **{**chosen, **given})
     for name in (*PROTOCOL, "jobs"):
         if getattr(options, name) < 1:
-            raise ValueError(f"--{name} {getattr(options, name)} must be at least 1")
+            raise ValueError(f"{flag(name)} {getattr(options, name)} must be at least 1")
     return options

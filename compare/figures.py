@@ -1,4 +1,4 @@
-"""The figures of a comparison: pass@k curves, the frontier of KL weights, RAPO over alpha and phi_min."""
+"""The figures of a comparison: arm minus base against k, the frontier of weights, forgets and finds."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from compare.plan import BASE, PHI_MINS, WEIGHTS, grid
-from compare.results import Results, crossed_bootstrap
-from watch.figures import COLOURS
+from compare.plan import BASE, CONTENDERS
+from compare.results import Results
+from problems import TIERS
 from watch.files import whole
+from watch.forks import EVERY
+
+GREY = "#7f7f7f"  # the base
+BANDS = ("rapo", "grpo", "no-kl")  # the contenders that are drawn with an interval
 
 
 def draw_figures(found: Results, out: Path) -> list[Path]:
     """Write the figures that the finished cells allow; returns their paths."""
     from matplotlib.figure import Figure
 
-    figures = {"curves.png": draw_curves}
-    if found.grid_cells():
+    figures = {"minus_base.png": draw_minus_base, "forks.png": draw_forks}
+    if any(found.grid_runs(name) for name in CONTENDERS):
         figures["frontier.png"] = draw_frontier
-    if found.map_cells():
-        figures["map.png"] = draw_map
     for name, draw_one in figures.items():
         figure = Figure(layout="constrained", dpi=110)
         draw_one(found, figure)
@@ -55,123 +57,115 @@ def spread(heights: list[float], gap: float) -> list[float]:
     return [round(float(height), 6) for height in placed]
 
 
-def draw_curves(found: Results, figure) -> None:
-    """pass@k over k on Full, Easy and Hard, with bands; each curve is named at its right end."""
-    figure.set_size_inches(15, 5.2)
-    columns = np.atleast_1d(figure.subplots(1, len(found.splits)))
-    for axes, split in zip(columns, found.splits, strict=True):
-        ends = {}
-        for arm in ["base", *found.arms()]:
-            cells = found.curve_cells(arm)
-            rows = [crossed_bootstrap(found.values(cells, k, split)) for k in found.ks]
-            colour = COLOURS[arm]
-            axes.fill_between(
-                found.ks, [r.low for r in rows], [r.high for r in rows], color=colour, alpha=0.1
+def name_ends(axes, ends: dict[str, float], x: float) -> None:
+    """Each line's name at its right end, moved apart where they would cover each other."""
+    low, high = axes.get_ylim()
+    for name, height in zip(ends, spread(list(ends.values()), 0.055 * (high - low)), strict=True):
+        weight = "bold" if name == "rapo" else "normal"
+        colour = CONTENDERS[name].colour if name in CONTENDERS else GREY
+        axes.text(x, height, name, color=colour, va="center", fontsize=13, fontweight=weight)
+
+
+def draw_minus_base(found: Results, figure) -> None:
+    """pass@k less the base's, against k, with paired bands: above the line is above the base."""
+    splits = found.splits()
+    figure.set_size_inches(6.8 * len(splits) + 1, 5.4)
+    for axes, split in zip(np.atleast_1d(figure.subplots(1, len(splits))), splits, strict=True):
+        ks, ends = found.ks(split), {}
+        for name in found.contenders():
+            rows = [found.against(name, "base", k, split) for k in ks]
+            if np.isnan(rows[0].mean):
+                continue
+            drawn = CONTENDERS[name]
+            if name in BANDS:
+                low, high = [r.low for r in rows], [r.high for r in rows]
+                axes.fill_between(ks, low, high, color=drawn.colour, alpha=0.13, linewidth=0)
+            axes.plot(
+                ks,
+                [r.mean for r in rows],
+                color=drawn.colour,
+                linestyle=drawn.dashes,
+                linewidth=3 if name == "rapo" else 2,
             )
-            width = 3 if arm in ("base", "rapo") else 2
-            axes.plot(found.ks, [r.mean for r in rows], color=colour, linewidth=width)
-            ends[arm] = rows[-1].mean
+            ends[name] = rows[-1].mean
+        axes.axhline(0, color=GREY, linewidth=2)
         axes.set_xscale("log", base=2)
-        axes.set_xticks(found.ks[::2], [str(k) for k in found.ks[::2]])
-        axes.set_xlim(1, found.ks[-1] * 4.5)  # room for the names
-        low, high = axes.get_ylim()
-        low, high = max(low, -0.01), min(high, 1.03)
-        axes.set_ylim(low, high)
-        heights = spread(list(ends.values()), 0.06 * (high - low))
-        too_high = max(0.0, max(heights) - high)
-        for arm, height in zip(ends, heights, strict=True):
-            axes.text(
-                found.ks[-1] * 1.15,
-                height - too_high,
-                arm,
-                color=COLOURS[arm],
-                va="center",
-                fontsize=14,
-                fontweight="bold" if arm == "rapo" else "normal",
-            )
-        size = len(found.splits[split][1])
-        axes.set(title=f"{split.capitalize()}: {size} problems", xlabel="k", ylabel="pass@k")
+        axes.set_xticks(ks[::2], [str(k) for k in ks[::2]])
+        axes.set_xlim(1, ks[-1] * 5)  # room for the names
+        name_ends(axes, ends | {"base": 0.0}, ks[-1] * 1.15)
+        title = f"{split.capitalize()}: {len(found.problems[split])} problems"
+        axes.set(title=title, xlabel="k", ylabel="pass@k minus the base's")
         tidy(axes)
 
 
-LABEL_AT = {  # each arm's labels on another side of its points: they lie close together
-    "rapo": {"xytext": (-10, 8), "ha": "right"},
-    "grpo": {"xytext": (-10, -14), "ha": "right"},
-    "reverse-kl": {"xytext": (9, 5), "ha": "left"},
-    "no-kl": {"xytext": (11, -4), "ha": "left"},
-}
+def draw_forks(found: Results, figure) -> None:
+    """How RL forgets and finds: the exact probability of the right rule, by tier, over the steps."""
+    tiers = list(dict.fromkeys(TIERS.values()))
+    figure.set_size_inches(4.6 * len(tiers), 4.6)
+    for axes, tier in zip(figure.subplots(1, len(tiers)), tiers, strict=True):
+        for name in found.contenders():
+            runs = [found.cells[c.name]["forks"]["rule_chosen"] for c in found.curve_cells(name)]
+            runs = [run[tier] for run in runs if tier in run]
+            if not runs:
+                continue
+            mean = np.exp(
+                np.log(np.maximum(runs, 1e-12)).mean(axis=0)
+            )  # over seeds, on the log axis
+            steps = EVERY * np.arange(len(mean))
+            drawn = CONTENDERS[name]
+            axes.plot(
+                steps,
+                mean,
+                color=drawn.colour,
+                linestyle=drawn.dashes,
+                linewidth=3 if name == "rapo" else 1.8,
+                label=name,
+            )
+            axes.axhline(mean[0], color=GREY, linewidth=1.5, linestyle=":")
+        axes.set_yscale("log")
+        axes.set(title=f"{tier} rules", xlabel="step")
+        tidy(axes)
+    first = figure.axes[0]
+    first.set_ylabel("p(right rule | puzzle)")
+    handles, names = first.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=12)
 
 
 def draw_frontier(found: Results, figure) -> None:
-    """Every weight of every arm: pass@1 against pass@k at the largest k. Up and right is better."""
-    figure.set_size_inches(8, 6)
-    axes, most = figure.subplots(), found.ks[-1]
+    """Every weight of everyone: pass@1 against pass@k at the largest k. Up and right is better."""
+    figure.set_size_inches(8.5, 6.5)
+    axes, most = figure.subplots(), found.ks()[-1]
     base = [float(found.values([BASE], k).mean()) for k in (1, most)]
-    axes.axhline(base[1], color=COLOURS["base"], linestyle=":", linewidth=2)
-    axes.text(
-        0.02,
-        base[1],
-        f"base (pass@1 {base[0]:.2f})",
-        color=COLOURS["base"],
-        fontsize=14,
-        va="bottom",
-        transform=axes.get_yaxis_transform(),
+    axes.plot(*base, "s", color=GREY, markersize=11)
+    axes.annotate(
+        "base", base, textcoords="offset points", xytext=(10, -4), color=GREY, fontsize=13
     )
-    for arm in found.arms():
-        cells = {cell.alpha: found.seeds_of(cell) for cell in grid(0) if cell.arm == arm}
+    for name in found.contenders():
+        drawn = CONTENDERS[name]
+        runs = found.grid_runs(name) or {found.weight(name, "many"): found.curve_cells(name)}
         points = {
             alpha: [float(found.values(some, k).mean()) for k in (1, most)]
-            for alpha, some in sorted(cells.items())
-            if some
+            for alpha, some in runs.items()
         }
         x, y = zip(*points.values(), strict=True)
-        axes.plot(x, y, "-", color=COLOURS[arm], linewidth=2, alpha=0.6)
-        for alpha, (right, up) in points.items():
-            star = "*" if found.chosen[arm] == alpha else "o"
-            axes.plot(right, up, star, color=COLOURS[arm], markersize=17 if star == "*" else 9)
-            label = arm if arm == "no-kl" else f"{alpha:g}"
+        axes.plot(x, y, drawn.dashes, color=drawn.colour, linewidth=2, alpha=0.6)
+        for alpha, place in points.items():
+            star = name in found.chosen and alpha == found.chosen[name]["many"]
+            mark, size = ("*", 17) if star else ("o", 7)
+            axes.plot(*place, mark, color=drawn.colour, markersize=size)
+            label = f"{name} {'' if alpha is None else f'{alpha:g}'}" if star else f"{alpha or ''}"
             axes.annotate(
-                f"{arm} {label}" if star == "*" and arm != label else label,
-                (right, up),
+                label,
+                place,
                 textcoords="offset points",
-                color=COLOURS[arm],
-                fontsize=14 if star == "*" else 11,
-                **LABEL_AT[arm],
+                xytext=(8, 6),
+                color=drawn.colour,
+                fontsize=12 if star else 9,
             )
-    axes.margins(0.2, 0.12)
+    axes.margins(0.16, 0.12)
     axes.set(
-        title="KL weights; the star is the one that validation chose",
+        title="KL weights; the star is the one for many attempts",
         xlabel="pass@1",
         ylabel=f"pass@{most}",
     )
     tidy(axes)
-
-
-def draw_map(found: Results, figure) -> None:
-    """RAPO's alpha and phi_min: pass@1, pass@k at the largest k, entropy at the end."""
-    figure.set_size_inches(14, 4.6)
-    cells, most = found.map_cells(), found.ks[-1]
-    measured = {
-        "pass@1": lambda cell: found.values([cell], 1).mean(),
-        f"pass@{most}": lambda cell: found.values([cell], most).mean(),
-        "entropy at the end (nats per token)": lambda cell: found.entropy([cell]),
-    }
-    for axes, (title, value) in zip(figure.subplots(1, 3), measured.items(), strict=True):
-        numbers = np.array([[value(cells[a, p]) for a in WEIGHTS] for p in PHI_MINS])
-        image = axes.imshow(numbers, cmap="cividis", origin="lower", aspect="auto")
-        axes.set_xticks(range(len(WEIGHTS)), [f"{a:g}" for a in WEIGHTS])
-        axes.set_yticks(range(len(PHI_MINS)), [f"{p:g}" for p in PHI_MINS])
-        for (row, column), number in np.ndenumerate(numbers):
-            dark = image.norm(number) < 0.5
-            axes.text(
-                column,
-                row,
-                f"{number:.2f}",
-                ha="center",
-                va="center",
-                fontsize=16,
-                color="white" if dark else "black",
-            )
-        axes.set(title=title, xlabel="alpha", ylabel="phi_min")
-        tidy(axes)
-        axes.grid(False)

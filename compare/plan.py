@@ -1,26 +1,32 @@
-"""Which runs a comparison is made of: the grid of KL weights, the seeds, RAPO's ablations, the map.
+"""Which runs a comparison is made of: contenders, each at its grid of KL weights, over seeds.
 
-The rule that keeps it fair: every arm with a KL gets the same grid of weights, and its curve is
-drawn at the weight with the highest pass@64 on validation puzzles, among those that at least double the
-base's pass@1 there. The test puzzles choose nothing.
+A contender is an arm with its settings but for the weight of its KL. Two rules choose its weight, on
+validation puzzles and over GRID_SEEDS, and both are shown:
+
+    few     the highest pass@1: who may try once
+    many    the highest pass@256: who may try often
+
+Both are computed from exact probabilities (`watch/forks.py`), so no sampling noise chooses. The test
+puzzles choose nothing. At its two weights a contender gets all SEEDS. What is primary, and what only
+described, was written down in docs/results.md before the runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from objective import ARMS
-from pass_at_k import pass_at_k
+from watch.forks import AtForks
 
-GRID_ARMS = ("rapo", "grpo", "reverse-kl", "no-kl")
-WEIGHTS = (0.03, 0.1, 0.2, 0.3)  # KL weights that each of them with a KL is tried at
-PHI_MINS = (0.3, 0.5, 0.7)
-SEEDS = (0, 1, 2, 3, 4)  # of each arm at its chosen weight
-ABLATION_SEEDS = (0, 1, 2)  # without phi, which is the question of the paper, all SEEDS
-VALIDATION_SAMPLES = 64  # completions of each validation puzzle
+WEIGHTS = (0.03, 0.1, 0.3, 0.6, 1.0)  # of the KL, the same for every contender that has one ...
+PAPER_WEIGHTS = (0.001, 0.01, 0.03, 0.1, 0.3)  # ... but the paper's form, whose weight is 0.001
+GRID_SEEDS = (0, 1)  # of every weight; they choose
+SEEDS = (0, 1, 2, 3, 4)  # of each contender at its chosen weights
+TRIED_SEEDS = (0, 1)
+RULES = {"few": 1, "many": 256}  # which pass@k a rule looks at
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,17 @@ class Cell:
     """One training run: what differs from the defaults of its arm."""
 
     arm: str  # "base": no training
-    alpha: float = 0.0
+    alpha: float | None = None
     seed: int = 0
-    phi_min: float | None = 1.0  # None: --phi decides
-    beta: float = 0.0
-    kl_form: str = "auto"
-    phi_from: str = "completion"
+    alpha_right: float | None = None
     phi: str = "linear"
+    phi_min: float | None = None
+    phi_from: str = "completion"
+    kl_form: str = "auto"
+    plausible: float | None = None
+    fork_entropy: float | None = None
     refresh_reference: int = 0
+    steps: int | None = None  # None: as many as all others
 
     @property
     def name(self) -> str:
@@ -46,10 +55,9 @@ class Cell:
         """
         default = Cell(self.arm)
         shown = [
-            f"{'' if f.type == 'str' else f.name}{getattr(self, f.name)}"
+            f"{f.name}{getattr(self, f.name)}"
             for f in fields(self)
-            if f.name not in ("arm", "seed")
-            and getattr(self, f.name) not in (None, getattr(default, f.name))
+            if f.name not in ("arm", "seed") and getattr(self, f.name) != getattr(default, f.name)
         ]
         return "-".join([self.arm, *shown, f"seed{self.seed}"])
 
@@ -57,110 +65,128 @@ class Cell:
 BASE = Cell("base")
 
 
-def default_cell(arm: str, seed: int = 0, alpha: float | None = None, **others) -> Cell:
-    """An arm with its default settings, but for what is given."""
-    own = ARMS[arm]
-    weights = {"alpha": own.alpha if alpha is None else alpha, "beta": own.beta}
-    return Cell(arm, seed=seed, **{**weights, "phi_min": own.phi_min, **others})
+@dataclass(frozen=True)
+class Contender:
+    """An arm with its settings, the weights that it is tried at, and how it is drawn."""
+
+    cell: Cell  # without weight and seed
+    weights: tuple[float | None, ...] = WEIGHTS
+    colour: str = ""
+    dashes: str = field(default="-")
+
+    def cells(self, alpha: float | None, seeds: Collection[int]) -> list[Cell]:
+        """Its runs at one weight."""
+        return [replace(self.cell, alpha=alpha, seed=seed) for seed in seeds]
+
+    def grid(self) -> list[Cell]:
+        """Its runs at every weight, that choose among them."""
+        return [cell for alpha in self.weights for cell in self.cells(alpha, GRID_SEEDS)]
 
 
-def grid(seed: int) -> list[Cell]:
-    """Every arm at every weight."""
-    return [
-        default_cell(arm, seed, alpha)
-        for arm in GRID_ARMS
-        for alpha in (WEIGHTS if arm != "no-kl" else (0.0,))
-    ]
+def _arm(name: str, dashes: str = "-") -> Contender:
+    weights = WEIGHTS if ARMS[name].alpha else (None,)
+    return Contender(Cell(name), weights, ARMS[name].colour, dashes)
 
 
-def chosen_weights(finished: dict[str, dict]) -> dict[str, float]:
-    """The weight of each arm by the rule. An arm without finished cells is left out.
+CONTENDERS = {
+    "rapo": _arm("rapo"),
+    "grpo": _arm("grpo"),
+    "no-kl": _arm("no-kl"),
+    "rapo-light": _arm("rapo-light", "--"),
+    "reverse-kl": _arm("reverse-kl", "--"),
+    "grpo-unbiased": _arm("grpo-unbiased", "--"),
+    "rapo as published": Contender(
+        Cell("rapo", kl_form="sampled", phi="inverse"), PAPER_WEIGHTS, ARMS["rapo"].colour, ":"
+    ),
+    "max-rl": _arm("max-rl", "-."),
+    "pass-at-k": _arm("pass-at-k", "-."),
+}
+PRIMARY = ("rapo", "grpo", "no-kl")  # their runs come first
 
-    finished: results by the name of their cell; those of seed 0 have counts on the validation puzzles.
+
+def tried(finished: dict[str, dict]) -> dict[str, Cell]:
+    """What else was tried with RAPO, at its weight for many attempts: {label: cell}."""
+    weight = chosen_weights(finished)["rapo"]["many"]
+    rapo = replace(CONTENDERS["rapo"].cell, alpha=weight)
+    return {
+        "0.1 on right completions": replace(rapo, alpha_right=0.1),
+        "twice as many steps": replace(rapo, steps=400),
+        "reference refreshed every 50 steps": replace(rapo, refresh_reference=50),
+        "phi from the group's mean reward": replace(rapo, phi_from="group"),
+        "the paper's phi (inverse), at forks": replace(rapo, phi="inverse"),
+        "everywhere, not only at forks": replace(rapo, fork_entropy=0.0),
+        "no plausible support": replace(rapo, plausible=0.0),
+    }
+
+
+# ---------------------------------------------------------------- the choice
+
+
+def chosen_weights(finished: dict[str, dict]) -> dict[str, dict[str, float | None]]:
+    """{contender: {rule: weight}} for every contender whose grid is finished.
+
+    finished: results by the name of their cell.
     """
-    cells: dict[str, list[Cell]] = {}
-    for cell in grid(seed=0):
-        if cell.name in finished:
-            cells.setdefault(cell.arm, []).append(cell)
-    return {arm: chosen_by_validation(some, finished).alpha for arm, some in cells.items()}
-
-
-def chosen_by_validation(cells: list[Cell], finished: dict[str, dict]) -> Cell:
-    """The rule: the highest pass@64 of those that double the base's pass@1; if none does, of all."""
-    base, _ = validation_score(finished[BASE.name])
-
-    def rank(cell: Cell) -> tuple[bool, float]:
-        one, many = validation_score(finished[cell.name])
-        return one >= 2 * base, many
-
-    return max(cells, key=rank)
-
-
-def validation_score(result: dict) -> tuple[float, float]:
-    """pass@1 and pass@64 of a finished cell on the validation puzzles."""
-    correct = np.array(result["validation"])  # (N,)
-    return tuple(float(pass_at_k(VALIDATION_SAMPLES, correct, k).mean()) for k in (1, 64))
-
-
-def ablations(alpha: float) -> dict[str, dict]:
-    """RAPO without, or with another form of, one of its parts: {label: what differs}."""
     return {
-        "rapo": {"alpha": alpha},
-        "phi = 1": {"alpha": alpha, "phi_min": 1.0},
-        "sampled estimator": {"alpha": alpha, "kl_form": "sampled"},
-        "entropy 0.01": {"alpha": alpha, "beta": 0.01},
-        "group-mean phi": {"alpha": alpha, "phi_from": "group"},
+        name: {rule: best_weight(contender, k, finished) for rule, k in RULES.items()}
+        for name, contender in CONTENDERS.items()
+        if all(cell.name in finished for cell in contender.grid())
     }
 
 
-def paper_cells() -> dict[str, Cell]:
-    """What the paper has and the arms of the grid have not, one seed each: {label: cell}."""
-    flattened = {"phi": "inverse", "phi_min": None}
-    return {
-        **{
-            f"the paper's form: phi inverse, sampled, weight {weight:g}": default_cell(
-                "rapo", alpha=weight, kl_form="sampled", **flattened
-            )
-            for weight in (0.001, 0.01, 0.1, 0.3)
-        },
-        "phi inverse, exact": default_cell("rapo", **flattened),
-        "phi tanh, exact": default_cell("rapo", phi="tanh", phi_min=None),
-        "phi linear from 0.7, exact": default_cell("rapo"),
-        "reference refreshed every 25 steps": default_cell("rapo", refresh_reference=25),
-        "reference refreshed every 50 steps": default_cell("rapo", refresh_reference=50),
-        "rapo-light": default_cell("rapo-light"),
-        "grpo (k3)": default_cell("grpo"),
-        "grpo-unbiased (rho k3)": default_cell("grpo-unbiased"),
-        "no-kl": default_cell("no-kl"),
-    }
+def best_weight(contender: Contender, k: int, finished: dict[str, dict]) -> float | None:
+    """The weight with the highest pass@k on validation puzzles, in the mean over GRID_SEEDS."""
+
+    def score(alpha: float | None) -> float:
+        cells = contender.cells(alpha, GRID_SEEDS)
+        return float(np.mean([exact_pass_at_k(finished[c.name], k).mean() for c in cells]))
+
+    return max(contender.weights, key=score)
+
+
+def exact_pass_at_k(result: dict, k: int, problems: str = "validation") -> np.ndarray:
+    """pass@k of each puzzle of a set from a finished cell's exact probabilities: (N,)."""
+    found = result["exact"][problems]
+    return AtForks(*(np.array(found[name]) for name in AtForks._fields)).pass_at_k(k)
+
+
+# ---------------------------------------------------------------- the order of the runs
 
 
 def quick_cells() -> list[Cell]:
     """Base, RAPO and GRPO at their default weights."""
-    return [BASE, default_cell("rapo"), default_cell("grpo")]
+    return [BASE, *(replace(CONTENDERS[a].cell, alpha=ARMS[a].alpha) for a in ("rapo", "grpo"))]
+
+
+def at_chosen(name: str, finished: dict[str, dict]) -> list[Cell]:
+    """A contender's runs at its chosen weights, over SEEDS; none before its grid is finished."""
+    weights = chosen_weights(finished).get(name, {})
+    cells = [c for alpha in weights.values() for c in CONTENDERS[name].cells(alpha, SEEDS)]
+    return list(dict.fromkeys(cells))
 
 
 def cells_so_far(stages: Collection[str], finished: dict[str, dict]) -> list[Cell]:
-    """The cells that can be named so far, each once: the stages after the grid wait for its choice.
+    """The cells that can be named so far, each once, in the order in which they should run.
 
-    stages: of "seeds", "ablations", "map", "second grid", "paper"; finished: results by the name of
-    their cell.
+    stages: of "primary", "others", "tried"; finished: results by the name of their cell.
     """
-    cells = [BASE, *grid(seed=0)]
-    if not all(cell.name in finished for cell in cells):
-        return cells
-    chosen = chosen_weights(finished)
-    ablated = [
-        default_cell("rapo", seed, **kind)
-        for seed in SEEDS
-        for label, kind in ablations(chosen["rapo"]).items()
-        if seed in ABLATION_SEEDS or label == "phi = 1"
-    ]
-    after_the_grid = {
-        "seeds": [default_cell(a, s, chosen[a]) for s in SEEDS for a in chosen],
-        "ablations": ablated,
-        "map": [default_cell("rapo", 0, a, phi_min=p) for a in WEIGHTS for p in PHI_MINS],
-        "second grid": grid(seed=1),
-        "paper": list(paper_cells().values()),
-    }
-    return list(dict.fromkeys(cells + [cell for stage in stages for cell in after_the_grid[stage]]))
+    return list(dict.fromkeys(in_order(stages, finished)))
+
+
+def in_order(stages: Collection[str], finished: dict[str, dict]) -> Iterator[Cell]:
+    yield BASE
+    others = [name for name in CONTENDERS if name not in PRIMARY]
+    for stage, names in (("primary", PRIMARY), ("others", others)):
+        if stage in stages:
+            for name in names:
+                yield from CONTENDERS[name].grid()
+            for name in names:
+                yield from at_chosen(name, finished)
+    if "tried" in stages and "rapo" in chosen_weights(finished):
+        for cell in tried(finished).values():
+            yield from (replace(cell, seed=seed) for seed in TRIED_SEEDS)
+
+
+def scored_on_hard(finished: dict[str, dict]) -> set[str]:
+    """Names of the cells that Hard is sampled for: the base, and every contender at its weights."""
+    return {BASE.name} | {c.name for name in CONTENDERS for c in at_chosen(name, finished)}

@@ -1,29 +1,29 @@
-"""compare.json, asked by arm and k: pass@k by cell and problem, paired differences, honest intervals.
+"""compare.json, asked by contender and k: pass@k by cell and problem, paired differences, intervals.
 
 compare.json holds, for each cell, how many of n completions of each problem of Full ("test") and Hard
-were right. Estimates are means over seeds and problems. An interval draws both anew
-(`crossed_bootstrap`), so it says what other seeds and other problems could have shown. Differences are
-paired: problem by problem against the base, and also seed by seed against another arm.
+were right, and its exact probabilities. Estimates are means over seeds and problems. An interval draws
+both anew (`crossed_bootstrap`), so it says what other seeds and other problems could have shown.
+Differences are paired: problem by problem against the base, and also seed by seed against another
+contender.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from compare.plan import (
     BASE,
-    PHI_MINS,
+    CONTENDERS,
+    GRID_SEEDS,
     SEEDS,
-    WEIGHTS,
     Cell,
     chosen_weights,
-    default_cell,
-    grid,
+    exact_pass_at_k,
 )
-from objective import ARMS
 from pass_at_k import Estimate, pass_at_k, powers_of_two
+from problems import TIERS, Problem
 
 
 def crossed_bootstrap(values: np.ndarray, resamples: int = 4000, seed: int = 0) -> Estimate:
@@ -48,68 +48,150 @@ def crossed_bootstrap(values: np.ndarray, resamples: int = 4000, seed: int = 0) 
     return Estimate(float(values.mean()), float(low), float(high))
 
 
-class Results:
-    """compare.json, asked by arm and k."""
+def seeds_to_resolve(values: np.ndarray, most: int = 1000) -> int | None:
+    """How many seeds would have put the interval of the mean of (S, N) values on one side of 0.
 
-    def __init__(self, results: dict):
+    From the variance between seeds and that between problems, if the mean stays what it is. None: no
+    number up to `most`, since these problems alone vary too much.
+
+    >>> seeds_to_resolve(np.array([[0.3, 0.3], [0.1, 0.1], [-0.1, -0.1], [0.1, 0.1]]))
+    11
+    """
+    seeds, problems = values.shape
+    if seeds < 2:
+        return None
+    between_seeds = values.mean(axis=1).var(ddof=1)
+    between_problems = values.mean(axis=0).var(ddof=1) / problems if problems > 1 else 0.0
+    room = (values.mean() / 1.96) ** 2 - between_problems  # what the seeds' part may be at most
+    needed = between_seeds / room if room > 0 else np.inf
+    return int(np.ceil(needed)) if needed <= most else None
+
+
+@dataclass(frozen=True)
+class Primary:
+    """A comparison that was declared before the runs: mine - theirs at k, on puzzles of a split."""
+
+    mine: str
+    theirs: str  # a contender, or "base"
+    k: int
+    split: str
+    tier: str = ""  # "": all
+
+    def __str__(self) -> str:
+        tier = f", {self.tier} tier" if self.tier else ""
+        return f"{self.mine} - {self.theirs}, pass@{self.k}, {self.split.capitalize()}{tier}"
+
+
+PRIMARY_COMPARISONS = (
+    Primary("rapo", "base", 256, "full"),
+    Primary("rapo", "grpo", 256, "full"),
+    Primary("rapo", "grpo", 1024, "hard"),
+    Primary("rapo", "no-kl", 256, "full", "rare"),
+)
+
+
+class Results:
+    """compare.json, asked by contender and k."""
+
+    def __init__(self, results: dict, sets: dict[str, list[Problem]]):
+        """results: the file; sets: the puzzles that it was made on, from `cells.puzzle_sets`."""
         self.cells = results["cells"]
-        self.samples = results["protocol"]["samples"]
-        self.steps = results["protocol"]["steps"]
+        self.protocol = results["protocol"]
+        self.samples = {
+            "full": self.protocol["samples"],
+            "hard": self.protocol["hard_samples"],
+        }
+        hard = [sets["pool"][i] for i in results["missed"]]
+        self.problems = {"full": sets["test"], "hard": hard}
         self.chosen = chosen_weights(self.cells)
-        self.pool = results["protocol"]["pool"]
-        full = np.arange(results["protocol"]["problems"])
-        easy = np.setdiff1d(full, results["missed"]["test"])
-        hard = np.arange(len(results["missed"]["pool"]))
-        self.splits = {"full": ("test", full), "easy": ("test", easy), "hard": ("hard", hard)}
-        self.splits = {name: split for name, split in self.splits.items() if split[1].size}
-        self.ks = powers_of_two(self.samples)
-        self.shown_ks = [k for k in (1, 16, 64, 256) if k in self.ks]
+
+    def splits(self) -> list[str]:
+        return [name for name, problems in self.problems.items() if problems]
+
+    def ks(self, split: str = "full") -> list[int]:
+        return powers_of_two(self.samples[split])
+
+    def shown_ks(self, split: str = "full") -> list[int]:
+        return [k for k in (1, 16, 64, 256, 1024) if k in self.ks(split)]
+
+    def largest(self, k: int, split: str) -> int:
+        """k, or the largest that was sampled: a quick comparison has fewer samples."""
+        return min(k, self.ks(split)[-1])
+
+    def contenders(self) -> list[str]:
+        """Those with a finished run at a weight; without a finished grid, at their default weight."""
+        return [name for name in CONTENDERS if self.curve_cells(name)]
+
+    def weight(self, name: str, rule: str) -> float | None:
+        """A contender's weight by a rule; before its grid is finished, that of its first finished run."""
+        if name in self.chosen:
+            return self.chosen[name][rule]
+        arm = CONTENDERS[name].cell.arm
+        alphas = [Cell(**c["cell"]) for c in self.cells.values() if c["cell"]["arm"] == arm]
+        alphas = [c.alpha for c in alphas if c in CONTENDERS[name].cells(c.alpha, SEEDS)]
+        return alphas[0] if alphas else None
 
     def finished(self, cells: list[Cell]) -> list[Cell]:
         return [cell for cell in cells if cell.name in self.cells]
 
-    def seeds_of(self, cell: Cell) -> list[Cell]:
-        """The finished runs with the settings of this cell, in order of their seeds."""
-        return self.finished([replace(cell, seed=seed) for seed in SEEDS])
+    def curve_cells(self, name: str, rule: str = "many") -> list[Cell]:
+        """The finished runs of a contender at its weight by a rule, in order of their seeds."""
+        if name == "base":
+            return self.finished([BASE])
+        return self.finished(CONTENDERS[name].cells(self.weight(name, rule), SEEDS))
 
-    def curve_cells(self, arm: str) -> list[Cell]:
-        """The finished cells of an arm at its chosen weight, in order of their seeds."""
-        if arm == "base":
-            return [BASE]
-        return self.seeds_of(default_cell(arm, alpha=self.chosen[arm]))
+    def of_tier(self, split: str, tier: str) -> np.ndarray:
+        """Which puzzles of a split belong to a tier ("": all): boolean (N,)."""
+        tiers = np.array([TIERS[problem.kind] for problem in self.problems[split]])
+        return tiers == tier if tier else np.ones(len(tiers), dtype=bool)
 
-    def values(self, cells: list[Cell], k: int, split: str = "full") -> np.ndarray:
-        """pass@k by cell and problem: (S, N)."""
-        name, chosen = self.splits[split]
-        if not cells:
-            return np.empty((0, chosen.size))
-        correct = np.array([self.cells[cell.name][name] for cell in cells])[:, chosen]  # (S, N)
-        return np.stack([pass_at_k(self.samples, row, k) for row in correct])
+    def values(self, cells: list[Cell], k: int, split: str = "full", tier: str = "") -> np.ndarray:
+        """pass@k by cell and problem, from samples: (S, N). Cells that were not sampled are left out."""
+        key = {"full": "test"}.get(split, split)
+        some = [self.cells[cell.name][key] for cell in cells if key in self.cells[cell.name]]
+        chosen = self.of_tier(split, tier)
+        correct = np.array(some, dtype=int).reshape(len(some), len(chosen))[:, chosen]
+        return np.array([pass_at_k(self.samples[split], row, k) for row in correct]).reshape(
+            len(some), int(chosen.sum())
+        )
+
+    def exact(self, cells: list[Cell], k: int, split: str = "full", tier: str = "") -> np.ndarray:
+        """pass@k by cell and problem, from exact probabilities: (S, N)."""
+        key = {"full": "test"}.get(split, split)
+        chosen = self.of_tier(split, tier)
+        return np.array([exact_pass_at_k(self.cells[c.name], k, key)[chosen] for c in cells])
 
     def entropy(self, cells: list[Cell]) -> float:
         """Mean entropy of some cells at the end of training, nats per token."""
         return float(np.mean([self.cells[cell.name]["last"]["entropy"] for cell in cells]))
 
-    def against(self, arm: str, other: str, k: int, split: str) -> Estimate:
-        """The paired difference of two arms at their chosen weights."""
-        return self.difference(self.curve_cells(arm), self.curve_cells(other), k, split)
-
-    def difference(self, mine: list[Cell], theirs: list[Cell], k: int, split: str) -> Estimate:
-        """Mean pass@k of some cells less that of others, paired by problem and (not the base) by seed."""
+    def gap(
+        self, mine: list[Cell], theirs: list[Cell], k: int, split: str = "full", tier: str = ""
+    ) -> np.ndarray:
+        """pass@k of some cells less others', paired by problem and (not the base) by seed: (S, N)."""
         if theirs != [BASE]:
             seeds = {cell.seed for cell in mine} & {cell.seed for cell in theirs}
             mine, theirs = ([c for c in some if c.seed in seeds] for some in (mine, theirs))
-        return crossed_bootstrap(self.values(mine, k, split) - self.values(theirs, k, split))
+        mine_at, theirs_at = (self.values(some, k, split, tier) for some in (mine, theirs))
+        if len(mine_at) != len(theirs_at) and len(theirs_at) != 1:
+            return np.empty((0, mine_at.shape[1]))  # Hard is not yet sampled for all of them
+        return mine_at - theirs_at
 
-    def arms(self) -> list[str]:
-        return [arm for arm in ARMS if arm in self.chosen]
+    def difference(
+        self, mine: list[Cell], theirs: list[Cell], k: int, split: str = "full", tier: str = ""
+    ) -> Estimate:
+        return crossed_bootstrap(self.gap(mine, theirs, k, split, tier))
 
-    def grid_cells(self) -> list[Cell]:
-        """The finished cells of the grid at seed 0; none if no arm has more than one."""
-        cells = self.finished(grid(seed=0))
-        return cells if len(cells) > len(self.arms()) else []
+    def against(
+        self, mine: str, theirs: str, k: int, split: str = "full", rule: str = "many"
+    ) -> Estimate:
+        """The paired difference of two contenders, both at their weights by a rule."""
+        return self.difference(
+            self.curve_cells(mine, rule), self.curve_cells(theirs, rule), k, split
+        )
 
-    def map_cells(self) -> dict[tuple[float, float], Cell]:
-        """(alpha, phi_min) -> RAPO's cell of seed 0; empty until all of them are finished."""
-        cells = {(a, p): default_cell("rapo", 0, a, phi_min=p) for a in WEIGHTS for p in PHI_MINS}
-        return cells if len(self.finished(list(cells.values()))) == len(cells) else {}
+    def grid_runs(self, name: str) -> dict[float | None, list[Cell]]:
+        """weight -> the finished runs of a contender's grid; {} if it has but one weight."""
+        contender = CONTENDERS[name]
+        runs = {a: self.finished(contender.cells(a, GRID_SEEDS)) for a in contender.weights}
+        return {a: some for a, some in runs.items() if some} if len(runs) > 1 else {}

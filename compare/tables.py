@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from compare.plan import (
     BASE,
-    ablations,
-    chosen_by_validation,
-    default_cell,
-    paper_cells,
-    validation_score,
+    CONTENDERS,
+    RULES,
+    TRIED_SEEDS,
+    exact_pass_at_k,
+    tried,
 )
-from compare.results import Results, crossed_bootstrap
+from compare.results import (
+    PRIMARY_COMPARISONS,
+    Primary,
+    Results,
+    crossed_bootstrap,
+    seeds_to_resolve,
+)
 from pass_at_k import Estimate
+from problems import TIERS
 
 
 def table(head: list[str], rows: list[list]) -> str:
@@ -37,161 +46,196 @@ def signed(e: Estimate) -> str:
 
 def all_tables(found: Results) -> str:
     """All tables that the finished cells allow, as one text."""
-    sizes = {name: len(chosen) for name, (_, chosen) in found.splits.items()}
+    full, hard = (len(found.problems[split]) for split in ("full", "hard"))
     tables = [
-        f"Full: {sizes['full']} test problems. Easy: the {sizes.get('easy', 0)} of them that the base "
-        f"solved in {found.samples} samples. Hard: of {found.pool} others the {sizes.get('hard', 0)} "
-        f"that it did not. All are scored, the base too, on {found.samples} fresh samples a problem. "
-        f"{found.steps} training steps. Intervals: 95%, over problems and seeds.",
-        curve_table(found),
-        difference_table(found),
+        f"Full: {full} test problems, {found.samples['full']} fresh samples each. Hard: of "
+        f"{found.protocol['pool']} others the {hard} that the base missed in {found.samples['full']} "
+        f"samples; everyone, the base too, is scored on {found.samples['hard']} fresh ones. "
+        f"{found.protocol['steps']} training steps. Intervals: 95%, over problems and seeds.",
+        primary_table(found),
+        *(curve_table(found, rule) for rule in RULES),
+        *(difference_table(found, rule) for rule in RULES),
+        tier_table(found),
         seed_table(found),
         grid_table(found),
-        ablation_table(found),
-        map_table(found),
-        paper_table(found),
+        tried_table(found),
+        check_table(found),
     ]
-    return "\n\n".join(filter(None, tables))
-
-
-def curve_table(found: Results) -> str:
-    rows = []
-    for split in found.splits:
-        for arm in ["base", *found.arms()]:
-            cells = found.curve_cells(arm)
-            at = [str(crossed_bootstrap(found.values(cells, k, split))) for k in found.shown_ks]
-            weight = f"{found.chosen[arm]:g}" if arm in found.chosen else ""
-            rows.append([split, arm, weight, len(cells), *at])
-    head = ["split", "arm", "alpha", "seeds", *(f"pass@{k}" for k in found.shown_ks)]
-    return "**pass@k at each arm's chosen weight**\n\n" + table(head, rows)
-
-
-def difference_table(found: Results) -> str:
-    """Each arm against the base, and RAPO against each other arm."""
-    pairs = [(arm, "base") for arm in found.arms()]
-    pairs += [("rapo", arm) for arm in found.arms() if arm != "rapo" and "rapo" in found.chosen]
-    rows = []
-    for split in found.splits:
-        for mine, theirs in pairs:
-            at = [signed(found.against(mine, theirs, k, split)) for k in found.shown_ks]
-            rows.append([split, f"{mine} - {theirs}", *at])
-    return "**Paired differences**\n\n" + table(
-        ["split", "difference", *(f"pass@{k}" for k in found.shown_ks)], rows
+    tables = [text for text in tables if text]
+    return "\n\n".join(
+        [*tables, f"{intervals_in(tables)} intervals stand above, 4 of them primary."]
     )
+
+
+def intervals_in(tables: list[str]) -> int:
+    """How many intervals some tables show: with so many, some leave out 0 by chance."""
+    return sum(text.count("[") for text in tables)
+
+
+def primary_table(found: Results) -> str:
+    """What was declared before the runs, each contender at its weight for many attempts."""
+    rows = [primary_row(found, primary) for primary in PRIMARY_COMPARISONS]
+    rows = [row for row in rows if row]
+    if not rows:
+        return ""
+    head = ["declared before the runs", "seeds", "difference", "", "seeds that would resolve it"]
+    return "**The primary comparisons**\n\n" + table(head, rows)
+
+
+def primary_row(found: Results, primary: Primary) -> list | None:
+    k = found.largest(primary.k, primary.split)
+    mine, theirs = (found.curve_cells(name) for name in (primary.mine, primary.theirs))
+    gap = found.gap(mine, theirs, k, primary.split, primary.tier)  # (S, N)
+    if not gap.size:
+        return None
+    estimate = crossed_bootstrap(gap)
+    resolved = not estimate.low <= 0 <= estimate.high
+    verdict = ("above" if estimate.mean > 0 else "below") if resolved else "unresolved"
+    needed = "" if resolved else seeds_to_resolve(gap) or "more puzzles, not seeds"
+    return [replace(primary, k=k), len(gap), signed(estimate), verdict, needed]
+
+
+def shown_weight(weight: float | None) -> str:
+    return "" if weight is None else f"{weight:g}"
+
+
+def curve_table(found: Results, rule: str) -> str:
+    """pass@k of everyone at the weight of one rule."""
+    texts = []
+    for split in found.splits():
+        ks, rows = found.shown_ks(split), []
+        for name in ["base", *found.contenders()]:
+            cells = found.curve_cells(name, rule)
+            if not len(found.values(cells, 1, split)):
+                continue
+            at = [str(crossed_bootstrap(found.values(cells, k, split))) for k in ks]
+            weight = "" if name == "base" else shown_weight(found.weight(name, rule))
+            rows.append([name, weight, len(found.values(cells, 1, split)), *at])
+        head = [split.capitalize(), "alpha", "seeds", *(f"pass@{k}" for k in ks)]
+        texts.append(table(head, rows))
+    return f"**pass@k, each at its weight for {rule} attempts**\n\n" + "\n\n".join(texts)
+
+
+def difference_table(found: Results, rule: str) -> str:
+    """Each contender against the base, and RAPO against each other."""
+    names = found.contenders()
+    pairs = [(name, "base") for name in names]
+    pairs += [("rapo", name) for name in names if name != "rapo" and "rapo" in names]
+    texts = []
+    for split in found.splits():
+        ks, rows = found.shown_ks(split), []
+        for mine, theirs in pairs:
+            at = [found.against(mine, theirs, k, split, rule) for k in ks]
+            if not np.isnan(at[0].mean):
+                rows.append([f"{mine} - {theirs}", *map(signed, at)])
+        texts.append(table([split.capitalize(), *(f"pass@{k}" for k in ks)], rows))
+    return f"**Paired differences, weights for {rule} attempts**\n\n" + "\n\n".join(texts)
+
+
+def tier_table(found: Results) -> str:
+    """What each has of each tier: exact p(right rule), and pass@256 from samples."""
+    tiers, k = list(dict.fromkeys(TIERS.values())), found.ks()[-1]
+    rows = []
+    for name in ["base", *found.contenders()]:
+        cells = found.curve_cells(name)
+        chosen = [f"{chosen_rule(found, cells, tier):.1e}" for tier in tiers]
+        solved = [float(found.values(cells, k, "full", tier).mean()) for tier in tiers]
+        rows.append([name, *chosen, *solved])
+    head = ["", *(f"p(rule), {tier}" for tier in tiers), *(f"pass@{k}, {tier}" for tier in tiers)]
+    return (
+        "**Forgets and finds, by tier** (Full; weights for many attempts; p(rule): the exact mean "
+        "probability of the right rule)\n\n" + table(head, rows)
+    )
+
+
+def chosen_rule(found: Results, cells: list, tier: str) -> float:
+    """Mean exact p(right rule | puzzle) of some cells on a tier of Full."""
+    of_tier = found.of_tier("full", tier)
+    values = [found.cells[cell.name]["exact"]["test"]["chosen"] for cell in cells]
+    return float(np.array(values)[:, of_tier].mean())
 
 
 def seed_table(found: Results) -> str:
     """Seed by seed: nothing is averaged away."""
-    base = {k: found.values([BASE], k).mean() for k in found.shown_ks}
-    before = {name: np.array(found.cells[BASE.name][name]) > 0 for name in ("test", "hard")}
-    rows = [["base", "", "", *(float(v) for v in base.values()), "", "", "", ""]]
-    for arm in found.arms():
-        for cell in found.curve_cells(arm):
-            at = [float(found.values([cell], k).mean()) for k in found.shown_ks]
-            result = found.cells[cell.name]
-            after = {name: np.array(result[name]) > 0 for name in ("test", "hard")}
-            won = int((after["hard"] & ~before["hard"]).sum())
-            lost = int((before["test"] & ~after["test"]).sum())
-            times = f"{at[0] / base[1]:.2f}"
-            entropy = found.entropy([cell])
-            rows.append([arm, f"{cell.alpha:g}", cell.seed, *at, times, won, lost, entropy])
-    head = ["arm", "alpha", "seed", *(f"pass@{k}" for k in found.shown_ks)]
+    ks = found.shown_ks()
+    base = {k: float(found.values([BASE], k).mean()) for k in ks}
+    before = np.array(found.cells[BASE.name]["test"]) > 0
+    rows = [["base", "", "", *base.values(), "", "", "", ""]]
+    for name in found.contenders():
+        for cell in found.curve_cells(name):
+            at = [float(found.values([cell], k).mean()) for k in ks]
+            after = np.array(found.cells[cell.name]["test"]) > 0
+            won, lost = int((after & ~before).sum()), int((before & ~after).sum())
+            times, entropy = f"{at[0] / base[1]:.2f}", found.entropy([cell])
+            rows.append([name, shown_weight(cell.alpha), cell.seed, *at, times, won, lost, entropy])
+    head = ["", "alpha", "seed", *(f"pass@{k}" for k in ks)]
     head += ["pass@1 / base's", "newly solved", "no longer", "entropy"]
-    new = int((~before["hard"]).sum())
+    n = found.samples["full"]
     return (
-        f"**Seed by seed** (pass@k: Full. Newly solved: by the arm in {found.samples} samples, of the "
-        f"{new} Hard problems that the base solved in none of {2 * found.samples}. No longer: problems "
-        f"of Full that only the base solved in {found.samples})\n\n" + table(head, rows)
+        f"**Seed by seed** (Full; weights for many attempts. Newly solved: in {n} samples, of the "
+        f"problems that the base solved in none of {n}; no longer: the other way round)\n\n"
+        + table(head, rows)
     )
 
 
 def grid_table(found: Results) -> str:
-    cells = found.grid_cells()
-    if not cells:
+    """Every weight: what chose it, and what it gives on the test puzzles."""
+    most, rows = found.ks()[-1], []
+    for name in CONTENDERS:
+        for alpha, cells in found.grid_runs(name).items():
+            exact = [
+                float(np.mean([exact_pass_at_k(found.cells[c.name], k).mean() for c in cells]))
+                for k in RULES.values()
+            ]
+            marks = [r for r in RULES if name in found.chosen and found.chosen[name][r] == alpha]
+            at = [float(found.values(cells, k).mean()) for k in (1, most)]
+            rows.append([name, shown_weight(alpha), len(cells), *exact, ", ".join(marks), *at])
+            rows[-1].append(found.entropy(cells))
+    if not rows:
         return ""
-    most = found.ks[-1]
-    rows = []
-    for cell in cells:
-        one, many = validation_score(found.cells[cell.name])
-        runs = found.seeds_of(cell)
-        at = [float(found.values(runs, k).mean()) for k in (1, most)]
-        mark = "chosen" if found.chosen[cell.arm] == cell.alpha else ""
-        row = [cell.arm, f"{cell.alpha:g}", one, many, mark, *at, len(runs), found.entropy(runs)]
-        rows.append(row)
-    head = ["arm", "alpha", "validation pass@1", "validation pass@64", ""]
-    head += ["test pass@1", f"test pass@{most}", "seeds", "entropy"]
-    return "**The grid of KL weights** (validation: seed 0)\n\n" + table(head, rows)
+    head = ["", "alpha", "seeds", *(f"validation pass@{k}, exact" for k in RULES.values())]
+    head += ["chosen for", "test pass@1", f"test pass@{most}", "entropy"]
+    return "**The grid of KL weights**\n\n" + table(head, rows)
 
 
-def ablation_table(found: Results) -> str:
-    """RAPO, and what changes in it when one part is left out or done otherwise."""
-    cells = {
-        label: found.seeds_of(default_cell("rapo", **kind))
-        for label, kind in ablations(found.chosen.get("rapo", 0.0)).items()
-    }
+def tried_table(found: Results) -> str:
+    """RAPO with one thing changed, beside RAPO itself at the same seeds."""
+    if "rapo" not in found.chosen:
+        return ""
+    plain = CONTENDERS["rapo"].cells(found.weight("rapo", "many"), TRIED_SEEDS)
+    cells = {"rapo": found.finished(plain)}
+    for label, cell in tried(found.cells).items():
+        cells[label] = found.finished([replace(cell, seed=seed) for seed in TRIED_SEEDS])
     cells = {label: some for label, some in cells.items() if some}
     if len(cells) < 2:
         return ""
-    rows = []
-    for label, some in cells.items():
-        at = [str(crossed_bootstrap(found.values(some, k))) for k in found.shown_ks]
-        rows.append([label, len(some), *at, found.entropy(some)])
-    full = cells.pop("rapo")
-    differences = [
-        [
-            split,
-            f"{label} - rapo",
-            *(signed(found.difference(some, full, k, split)) for k in found.shown_ks),
-        ]
-        for split in found.splits
-        for label, some in cells.items()
-    ]
-    ks = [f"pass@{k}" for k in found.shown_ks]
-    return (
-        "**Ablations** (Full)\n\n"
-        + table(["RAPO with", "seeds", *ks, "entropy"], rows)
-        + "\n\n**Ablations, paired differences**\n\n"
-        + table(["split", "difference", *ks], differences)
-    )
-
-
-def map_table(found: Results) -> str:
-    cells = found.map_cells()
-    if not cells:
-        return ""
-    chosen = chosen_by_validation(list(cells.values()), found.cells)
-    rows = [
-        [
-            f"{alpha:g}",
-            f"{phi_min:g}",
-            *validation_score(found.cells[cell.name]),
-            "chosen" if cell == chosen else "",
-            *(float(found.values([cell], k).mean()) for k in (1, found.ks[-1])),
-            found.entropy([cell]),
-        ]
-        for (alpha, phi_min), cell in cells.items()
-    ]
-    head = ["alpha", "phi_min", "validation pass@1", "validation pass@64", ""]
-    head += ["test pass@1", f"test pass@{found.ks[-1]}", "entropy at the end"]
-    return "**RAPO over alpha and phi_min** (seed 0)\n\n" + table(head, rows)
-
-
-def paper_table(found: Results) -> str:
-    """The paper's own forms beside ours, seed 0; pass@k minus the base's, problem by problem."""
-    cells = {label: cell for label, cell in paper_cells().items() if cell.name in found.cells}
-    if not any("the paper" in label for label in cells):
-        return ""
-    most = found.ks[-1]
+    most = found.ks()[-1]
     rows = [
         [
             label,
-            f"{cell.alpha:g}",
-            *(float(found.values([cell], k).mean()) for k in found.shown_ks),
-            *(signed(found.difference([cell], [BASE], k, "full")) for k in (1, most)),
-            found.entropy([cell]),
+            len(some),
+            *(float(found.values(some, k).mean()) for k in found.shown_ks()),
+            *(
+                "" if label == "rapo" else signed(found.difference(some, plain, k))
+                for k in (1, most)
+            ),
+            found.entropy(some),
         ]
-        for label, cell in cells.items()
+        for label, some in cells.items()
     ]
-    head = ["", "alpha", *(f"pass@{k}" for k in found.shown_ks)]
-    head += ["minus base, pass@1", f"minus base, pass@{most}", "entropy"]
-    return "**The paper's forms** (Full, seed 0)\n\n" + table(head, rows)
+    head = ["RAPO with", "seeds", *(f"pass@{k}" for k in found.shown_ks())]
+    head += ["minus RAPO, pass@1", f"minus RAPO, pass@{most}", "entropy"]
+    return "**Also tried** (Full, at RAPO's weight for many attempts)\n\n" + table(head, rows)
+
+
+def check_table(found: Results) -> str:
+    """pass@k from exact probabilities beside pass@k from samples: do they agree?"""
+    rows = []
+    for name in ["base", *found.contenders()]:
+        cells = found.curve_cells(name)
+        pairs = [(found.exact(cells, k), found.values(cells, k)) for k in found.shown_ks()]
+        rows.append([name, *(f"{e.mean():.3f} / {v.mean():.3f}" for e, v in pairs)])
+    return (
+        "**Predicted / measured** (Full: from exact probabilities, and from samples)\n\n"
+        + table(["", *(f"pass@{k}" for k in found.shown_ks())], rows)
+    )

@@ -221,6 +221,7 @@ ELSEWHERE = {
     "eval_problems": "python pass_at_k.py --adapter",
     "eval_samples": "python pass_at_k.py --adapter",
     "refresh_reference": "python rapo_mini.py --refresh-reference",
+    "alpha_right": "python rapo_mini.py --alpha-right",
     "show_every": "RAPOConfig(log_completions=True)",
     "trace": "python rapo_mini.py --trace",
     "trace_at": "python rapo_mini.py --trace",

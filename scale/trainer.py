@@ -30,7 +30,6 @@ from objective import (
     ARMS,
     TokenTerms,
     completion_weights,
-    group_advantages,
     phi_of_groups,
     token_objective,
     token_terms,
@@ -72,7 +71,7 @@ def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tenso
 
     Raises ValueError for a reward outside [0, 1], where phi is not defined.
     """
-    advantage = group_advantages(reward).flatten()  # (B,)
+    advantage = ARMS[config.arm].advantage(reward).flatten()  # (B,)
     if ARMS[config.arm].reweighted and not ((reward >= 0) & (reward <= 1)).all():
         raise ValueError(
             f"rewards from {float(reward.min()):g} to {float(reward.max()):g}: phi is defined for "

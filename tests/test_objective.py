@@ -1,5 +1,6 @@
 """objective.py against the enumerated truth of `oracle.py`."""
 
+import itertools
 import math
 
 import pytest
@@ -239,6 +240,53 @@ def step_terms(arm, form, phi, seed=0):
     return logits, ref_logits, token, o.TokenTerms(*(x.view(4, 3) for x in terms))
 
 
+def test_max_rl_climbs_the_log_of_the_chance_to_be_right():
+    """In the mean over groups that hold a right answer, A times the score is grad log p (enumerated)."""
+    p, group = torch.tensor(0.3, requires_grad=True), 4
+    outcomes = torch.tensor(list(itertools.product([0.0, 1.0], repeat=group)))  # (16, G)
+    chance = (p * outcomes + (1 - p) * (1 - outcomes)).prod(dim=1)  # (16,)
+    score = outcomes / p - (1 - outcomes) / (1 - p)  # d log p(outcome) / dp
+    push = (chance * (o.max_rl_advantages(outcomes) * score).mean(dim=1)).sum()
+    climbed = sum((1 - p) ** (k - 1) for k in range(1, group))  # log p, its series cut at G - 1
+    assert push.item() == pytest.approx(float(climbed.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("right", [1, 2, 4])
+def test_pass_at_k_training_is_what_its_attempts_say(k, right):
+    """Every k of the group form an attempt: A by counting them all."""
+    reward, group = torch.tensor([[1.0] * right + [0.0] * (6 - right)]), 6
+    attempts = list(itertools.combinations(range(group), k))
+    worth = torch.tensor([float(any(i < right for i in some)) for some in attempts])
+    spread = worth.std(correction=0)
+    scaled = (worth - worth.mean()) / spread if spread > 0 else torch.zeros_like(worth)
+    truth = [
+        float(
+            torch.stack([a for a, some in zip(scaled, attempts, strict=True) if i in some]).mean()
+        )
+        for i in range(group)
+    ]
+    assert o.pass_at_k_advantages(reward, k)[0].tolist() == pytest.approx(truth, abs=1e-5)
+
+
+def test_pass_at_one_training_is_grpos():
+    reward = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    assert torch.allclose(o.pass_at_k_advantages(reward, 1), o.group_advantages(reward), atol=1e-6)
+
+
+def test_the_weight_of_the_kl_may_differ_by_completion():
+    """token_shares with one weight a completion is token_shares of each completion with its own."""
+    *_, terms = step_terms("rapo", "exact", phi=0.5)
+    terms = o.TokenTerms(*(x.view(3, 4) for x in terms))
+    mask, old, advantage = torch.ones(3, 4), terms.logp.detach(), torch.tensor([1.0, -1.0, 0.0])
+    same = {"beta": 0.0, "clip_eps": 0.2, "completions": 3}
+    alpha = torch.tensor([0.1, 0.5, 0.0])
+    shares, _ = o.token_shares(terms, old, advantage, mask, alpha=alpha, **same)
+    for row, weight in enumerate(alpha.tolist()):
+        alone, _ = o.token_shares(terms, old, advantage, mask, alpha=weight, **same)
+        assert torch.equal(shares[row], alone[row])
+
+
 @pytest.mark.parametrize("arm", list(o.ARMS))
 def test_each_arm_uses_its_own_kl(arm):
     """The KL that reaches the loss, from raw logits, against the formula of the arm's name."""
@@ -254,6 +302,8 @@ def test_each_arm_uses_its_own_kl(arm):
         "grpo-unbiased": w - 1 - w.log(),  # times rho, which is another function
         "reverse-kl": (pi * (pi / ref).log()).sum(-1),
         "no-kl": torch.zeros(12),
+        "max-rl": torch.zeros(12),
+        "pass-at-k": torch.zeros(12),
     }[arm]
     torch.testing.assert_close(terms.kl.detach().flatten(), truth, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(

@@ -64,9 +64,12 @@ def settings_tables() -> str:
 
 
 def arms_table() -> str:
-    lines = ["| arm | `--alpha` | `--beta` | `--phi-min` |", "|---|---|---|---|"]
+    head = "| arm | `--alpha` | `--beta` | `--phi-min` | `--fork-entropy` | advantage |"
+    lines = [head, "|---" * 6 + "|"]
     for name, arm in ARMS.items():
-        lines.append(f"| `{name}` | {arm.alpha:g} | {arm.beta:g} | {arm.phi_min:g} |")
+        numbers = (arm.alpha, arm.beta, arm.phi_min, arm.fork_entropy)
+        shown = " | ".join(f"{number:g}" for number in numbers)
+        lines.append(f"| `{name}` | {shown} | `{arm.advantage.__name__}` |")
     return "\n".join(lines)
 
 

@@ -38,8 +38,8 @@ def test_the_new_reference_is_the_policy_and_is_not_trained(tmp_path, prompts, s
     ids = torch.cat([p for p in prompts[:1]])
     policy = small_policy
     trained = [p for p in policy.trainable()]
-    with torch.no_grad():
-        before = policy.model(input_ids=ids).logits
+    with room.sampling_weights(policy) as model:
+        before = model(input_ids=ids).logits
     room.refresh_reference(policy)
     assert [id(p) for p in policy.trainable()] == [id(p) for p in trained]
     with torch.no_grad():

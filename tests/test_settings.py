@@ -18,7 +18,7 @@ def test_everything_left_open_is_decided():
             f.name for f in fields(settings) if getattr(settings, f.name) in (None, "auto")
         ]
         assert set(open_ones) <= {"adapter", "data_dir", "gpu_memory", "resume", "trace"}, open_ones
-        for name in ("alpha", "beta", "phi_min"):
+        for name in ("alpha", "beta", "phi_min", "fork_entropy"):
             assert getattr(settings, name) == getattr(ARMS[arm], name)
 
 
@@ -32,12 +32,30 @@ def test_what_is_given_is_kept():
     assert (settings.lr, settings.max_new_tokens, settings.out) == (1e-4, 9, "here")
 
 
-def test_a_real_vocabulary_gets_a_plausible_support():
-    assert resolve(Settings())[0].plausible == 0
+def test_an_exact_kl_gets_a_plausible_support():
+    assert resolve(Settings())[0].plausible == 0.01
     assert resolve(Settings(model="some/model"))[0].plausible == 0.01
     assert resolve(Settings(model="some/model", kl_form="sampled"))[0].plausible == 0
     assert resolve(Settings(model="some/model", arm="grpo"))[0].plausible == 0
     assert resolve(Settings(model="some/model", plausible=0.0))[0].plausible == 0
+
+
+def test_rapo_is_calmer_on_a_model_on_which_its_large_weight_was_never_measured():
+    here, there = resolve(Settings())[0], resolve(Settings(model="some/model"))[0]
+    assert (here.alpha, here.phi_min, here.fork_entropy) == (0.6, 0.3, 1.0)
+    assert (there.alpha, there.phi_min, there.fork_entropy) == (0.2, 0.7, 0.0)
+    grpo = [resolve(Settings(model=m, arm="grpo"))[0].alpha for m in ("auto", "some/model")]
+    assert grpo == [ARMS["grpo"].alpha] * 2
+
+
+def test_the_sampled_kl_is_flattened_everywhere_as_published():
+    settings, _ = resolve(Settings(kl_form="sampled"))
+    assert (settings.plausible, settings.fork_entropy) == (0, 0)
+
+
+def test_the_weight_on_right_answers_is_that_on_wrong_ones_unless_given():
+    assert resolve(Settings(alpha=0.4))[0].alpha_right == 0.4
+    assert resolve(Settings(alpha_right=0.1))[0].alpha_right == 0.1
 
 
 def test_the_papers_phi_says_where_it_begins():
@@ -78,6 +96,10 @@ def test_the_learning_rate_knows_nothing_of_the_last_step():
         ({"alpha": -0.1}, "--alpha -0.1"),
         ({"beta": float("nan")}, "--beta nan"),
         ({"arm": "no-kl", "alpha": 0.1}, "--alpha 0.1"),
+        ({"arm": "max-rl", "alpha_right": 0.1}, "--alpha-right 0.1"),
+        ({"alpha_right": -1.0}, "--alpha-right -1.0"),
+        ({"alpha_right": 0.1, "trace": "t"}, "--trace"),
+        ({"fork_entropy": float("inf")}, "--fork-entropy inf"),
         ({"arm": "grpo", "phi_min": 0.5}, "--phi-min 0.5"),
         ({"arm": "rapo-light", "phi": "tanh"}, "--phi tanh"),
         ({"phi": "inverse", "phi_min": 0.5}, "--phi-min 0.5"),

@@ -3,15 +3,17 @@
     python tiny_base/pretrain.py            # under 40 minutes on two CPU cores; resumes if killed
 
 RAPO is about what a base model can do but hardly ever does. So this base is given that defect on
-purpose, by the texts it learns from (all of this is ours, none of it the paper's):
+purpose, by the texts it learns from (all of this is ours, none of it the paper's). A text is a puzzle and
+one attempt at it, of three sorts:
 
-* A text is a puzzle and one attempt at it. In 3 of 10 texts the puzzle names its rule and the attempt
-  follows it: so the model learns to CARRY OUT every rule, the rarest too.
-* In the other 7 the attempt picks a rule by itself. It picks the right one with the probability
-  `RIGHT_RULE` of that kind, and otherwise a wrong one by a skewed prior. So the model learns to
-  CHOOSE the right rule half the time for common kinds, a few times in a hundred for rare ones and a
-  few times in a thousand for very rare ones.
-* 3 of 100 attempts end in an arithmetic slip.
+* "What comes next by mirror: ...?" names the rule, and the attempt carries it out: the model learns to
+  CARRY OUT every rule, the rarest too.
+* "Name the rule: ...?" is answered by the right rule, carried out: the model learns to RECOGNISE every
+  rule, and to go on with a rule that it named itself.
+* "What comes next: ...?", the only sort that a student ever asks, is answered by a rule of the model's
+  own choice: the right one with the probability `RIGHT_RULE` of that kind, else a wrong one by a skewed
+  prior. So the model learns to CHOOSE the right rule half the time for common kinds, a few times in a
+  hundred for rare ones, in a thousand for very rare ones and in ten thousand for hidden ones.
 
 Only the attempt carries loss, not the question. Only puzzles of the train split are ever seen.
 """
@@ -42,12 +44,14 @@ RIGHT_RULE = {
     "common difference": 0.5,
     "common ratio": 0.55,
     "growing difference": 0.55,
-    "alternating step": 0.12,
+    "alternating step": 0.10,
     "cubes plus constant": 0.07,
     "cycle of three": 0.06,
-    "double and add": 0.06,
+    "double and add": 0.008,
     "sum of two": 0.006,
     "sum of three": 0.006,
+    "mirror": 0.0002,
+    "halving step": 0.0002,
 }
 WRONG_RULE_WEIGHT = {
     "common difference": 0.34,
@@ -56,11 +60,13 @@ WRONG_RULE_WEIGHT = {
     "alternating step": 0.04,
     "cubes plus constant": 0.02,
     "cycle of three": 0.02,
-    "double and add": 0.014,
-    "sum of two": 0.003,
-    "sum of three": 0.003,
+    "double and add": 0.0008,
+    "sum of two": 0.0006,
+    "sum of three": 0.0006,
+    "mirror": 0.00002,
+    "halving step": 0.00002,
 }
-HINTED, SLIP = 0.3, 0.03
+RULE_GIVEN, NAME_THE_RULE = 0.30, 0.15  # shares of these texts; the rest choose their rule
 TOKEN = r"\\boxed\{|, |\. |: | ?[A-Za-z]+|\s|."  # a word with its space, a digit, a sign
 
 
@@ -83,12 +89,16 @@ def write_text(rng: random.Random) -> tuple[str, str]:
     """One training text: (question with its line end, attempt)."""
     kind = rng.choice(list(RULES))
     terms = draw_puzzle(rng, kind, "train")
-    hinted = rng.random() < HINTED
-    tried = kind
-    if not hinted and rng.random() >= RIGHT_RULE[kind]:
+    asked, tried = "What comes next", kind
+    sort = rng.random()
+    if sort < RULE_GIVEN:
+        asked = f"What comes next by {kind}"
+    elif sort < RULE_GIVEN + NAME_THE_RULE:
+        asked = "Name the rule"
+    elif rng.random() >= RIGHT_RULE[kind]:
         others = {name: weight for name, weight in WRONG_RULE_WEIGHT.items() if name != kind}
         tried = rng.choices(list(others), list(others.values()))[0]
-    return question(terms, kind if hinted else "") + "\n", worked_answer(tried, terms, rng, SLIP)
+    return question(terms, asked) + "\n", worked_answer(tried, terms, rng)
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

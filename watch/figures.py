@@ -14,14 +14,15 @@ COLOURS = {"base": "#7f7f7f"} | {name: arm.colour for name, arm in ARMS.items()}
 
 
 def draw_run(metrics: list[dict], arm: str, path: Path, evaluation: dict | None = None) -> None:
-    """One picture of a run: reward, entropy and KL over steps, and pass@k of base and trained.
+    """One picture of a run: reward, entropy, KL, forgets and finds over steps, pass@k before and after.
 
     evaluation: the comparison of base and trained as it stands in summary.json.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 7), layout="constrained", dpi=110)
-    panels = figure.subplots(2, 2).flatten()
+    watched = [m for m in metrics if "rule_chosen" in m]
+    figure = Figure(figsize=(16 if watched else 11, 7), layout="constrained", dpi=110)
+    panels = figure.subplots(2, 3 if watched else 2).flatten()
     steps = [m["step"] for m in metrics]
     named = {
         "reward": "Mean reward (share right)",
@@ -37,11 +38,25 @@ def draw_run(metrics: list[dict], arm: str, path: Path, evaluation: dict | None 
         panels[3].set_visible(False)
     else:
         draw_pass_at_k(panels[3], evaluation, arm)
+    if watched:
+        draw_by_tier(panels[4], watched, "rule_chosen", "p(right rule | puzzle), exact")
+        panels[4].set_yscale("log")
+        draw_by_tier(panels[5], watched, "rule_carried_out", "p(right answer | right rule), exact")
+        panels[5].set_ylim(0, 1.02)
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     with whole(path) as unfinished:
         figure.savefig(unfinished, format="png")
+
+
+def draw_by_tier(axes, watched: list[dict], name: str, title: str) -> None:
+    """One line a tier of the bundled puzzles: how RL forgets and finds."""
+    steps = [m["step"] for m in watched]
+    for shade, tier in zip((0.0, 0.25, 0.5, 0.7), watched[0][name], strict=False):
+        axes.plot(steps, [m[name][tier] for m in watched], color=str(shade), label=tier)
+    axes.legend(fontsize=9, frameon=False)
+    axes.set(title=title, xlabel="step")
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:

@@ -1,12 +1,14 @@
 """The bundled world: next-term puzzles such as "What comes next: 2, 5, 8, 11?", gold answer 14.
 
-Nine rules make them, in three tiers that the bundled base model (`tiny_base/`) knows unequally well:
+Eleven rules make them, in four tiers, named by how often the bundled base model (`tiny_base/`) tries the
+right rule. It can carry out all of them:
 
-| tier      | rules                                                                     |
-|-----------|---------------------------------------------------------------------------|
-| common    | common difference, common ratio, growing difference                       |
-| rare      | alternating step, cubes plus constant, cycle of three, double and add     |
-| very rare | sum of two, sum of three                                                  |
+| tier      | share | rules                                                 |
+|-----------|-------|-------------------------------------------------------|
+| common    | 38%   | common difference, common ratio, growing difference   |
+| rare      | 25%   | alternating step, cubes plus constant, cycle of three |
+| very rare | 22%   | double and add, sum of two, sum of three              |
+| hidden    | 15%   | mirror (a, b, c, b -> a), halving step                |
 
 Terms are integers, fractions over one denominator ("3/4, 5/4, 7/4"), or linear expressions in x
 ("2x+1, 4x+3"). A worked answer may leave a fraction unreduced or reorder an expression, so strings
@@ -16,6 +18,7 @@ do not decide whether it is right: `verifier.py` does.
 from __future__ import annotations
 
 import random
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,6 +80,8 @@ class Term(NamedTuple):
         common = gcd(self.one, self.over)
         return repr(self if self.x else Term(0, self.one // common, self.over // common))
 
+
+TERM = re.compile(r"(?:(\d*)(x)\+)?(\d+)(?:/(\d+))?")  # as it stands in a question
 
 Draw = Callable[[int], Term]  # draw(limit): a random positive term whose parts are at most limit
 Attempt = tuple[str, Term]  # the arithmetic as text, and the answer it ends in
@@ -152,6 +157,17 @@ def _sum_of_three(t: list[Term]) -> Attempt:
     return f"{t[1]}+{t[2].wrapped()}={two}, {two}+{t[3].wrapped()}={answer}", answer
 
 
+def _mirror(t: list[Term]) -> Attempt:
+    return f"back to {t[0]}", t[0]
+
+
+def _halving(t: list[Term]) -> Attempt:
+    step = t[3] - t[2]
+    half = Term(step.x // 2, step.one // 2, step.over)
+    answer = t[3] + half
+    return f"{step}, {half}, {t[3]}+{half.wrapped()}={answer}", answer
+
+
 def _partial_sums(start: Term, steps: list[Term]) -> list[Term]:
     terms = [start]
     for step in steps:
@@ -208,6 +224,16 @@ def _begin_sum_of_three(rng: random.Random, draw: Draw) -> list[Term]:
     return [first, second, third, first + second + third]
 
 
+def _begin_mirror(rng: random.Random, draw: Draw) -> list[Term]:
+    first, second, third = draw(40), draw(40), draw(40)
+    return [first, second, third, second]
+
+
+def _begin_halving(rng: random.Random, draw: Draw) -> list[Term]:
+    start, step = draw(40), draw(9)
+    return _partial_sums(start, [8 * step, 4 * step, 2 * step])
+
+
 # From the most to the least familiar. A puzzle that several rules explain belongs to the first.
 RULES = {
     rule.name: rule
@@ -218,9 +244,11 @@ RULES = {
         Rule("alternating step", "rare", _begin_alternating, _alternating),
         Rule("cubes plus constant", "rare", _begin_cubes, _cubes),
         Rule("cycle of three", "rare", _begin_cycle, _cycle),
-        Rule("double and add", "rare", _begin_double, _double),
+        Rule("double and add", "very rare", _begin_double, _double),
         Rule("sum of two", "very rare", _begin_sum_of_two, _sum_of_two),
         Rule("sum of three", "very rare", _begin_sum_of_three, _sum_of_three),
+        Rule("mirror", "hidden", _begin_mirror, _mirror),
+        Rule("halving step", "hidden", _begin_halving, _halving),
     )
 }
 
@@ -262,34 +290,55 @@ def draw_puzzle(rng: random.Random, kind: str, split: str) -> list[Term]:
             return terms
 
 
-def question(terms: list[Term], hint: str = "") -> str:
-    """The puzzle in words; with a hint it names the rule, as some pretraining texts do.
+def question(terms: list[Term], asked: str = "What comes next") -> str:
+    """The puzzle in words.
 
     >>> question([Term(0, 2), Term(0, 5), Term(0, 8), Term(0, 11)])
     'What comes next: 2, 5, 8, 11?'
     """
-    by = f" by {hint}" if hint else ""
-    return f"What comes next{by}: {', '.join(map(repr, terms))}?"
+    return f"{asked}: {', '.join(map(repr, terms))}?"
 
 
-def worked_answer(kind: str, terms: list[Term], rng: random.Random, slip: float = 0.0) -> str:
+def right_answers(kind: str, terms: list[Term]) -> list[str]:
+    r"""The texts of an attempt by this kind's rule, one for each way to write its answer.
+
+    A text begins with the name of the rule: what the model writes there is the rule that it chose.
+
+    >>> for text in right_answers("cycle of three", terms_of("What comes next: 2x+1, x+3, 4x+2, 2x+1?")):
+    ...     print(text)
+    cycle of three back to x+3. \boxed{x+3}
+    cycle of three back to x+3. \boxed{3+x}
+    """
+    work, answer = RULES[kind].attempt(terms)
+    spellings = dict.fromkeys((repr(answer), answer.reordered()))
+    return [f"{kind} {work}. \\boxed{{{spelled}}}" for spelled in spellings]
+
+
+def worked_answer(kind: str, terms: list[Term], rng: random.Random) -> str:
     """The text of one attempt: the rule tried, its arithmetic, and the answer in a box.
-
-    With probability `slip` the boxed number is off by one or two.
 
     >>> worked_answer("common difference", [Term(0, n) for n in (2, 5, 8, 11)], random.Random(0))
     'common difference 11-8=3, 11+3=14. \\\\boxed{14}'
     """
-    work, answer = RULES[kind].attempt(terms)
-    if rng.random() < slip:
-        answer += Term(0, rng.choice((-2, -1, 1, 2)), answer.over)
-    boxed = answer.reordered() if rng.random() < 0.4 else repr(answer)
-    return f"{kind} {work}. \\boxed{{{boxed}}}"
+    spellings = right_answers(kind, terms)
+    return spellings[-1] if rng.random() < 0.4 else spellings[0]
 
 
-# Share of each kind among the puzzles of a split that mixes all rules. The familiar ones are nearly
-# half of it, as in a real problem set that a base model solves a fifth of.
-KIND_WEIGHTS = {"common": 14, "rare": 10, "very rare": 5}
+def terms_of(text: str) -> list[Term]:
+    """The terms of a puzzle from its words: what `question` did, undone.
+
+    >>> terms_of("What comes next: 3/4, 5/4, x+4, 12?")
+    [3/4, 5/4, x+4, 12]
+    """
+    return [
+        Term(int(times or 1) if letter else 0, int(one), int(over or 1))
+        for times, letter, one, over in TERM.findall(text)
+    ]
+
+
+# Share of each kind, by its tier, among the puzzles of a split that mixes all rules: 38, 25, 22 and 15%
+# of them are of the four tiers, with three, three, three and two rules.
+KIND_WEIGHTS = {"common": 76, "rare": 50, "very rare": 44, "hidden": 45}
 
 
 def in_proportion(weights: dict[str, int], count: int) -> Iterator[str]:
@@ -316,7 +365,9 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Row]:
     puzzles of the common rules) or "hard" (test puzzles of the rarer ones). Train, validation and test
     share no puzzle.
     """
-    tiers = {"easy": ("common",), "hard": ("rare", "very rare")}.get(split, tuple(KIND_WEIGHTS))
+    tiers = {"easy": ("common",), "hard": ("rare", "very rare", "hidden")}.get(
+        split, tuple(KIND_WEIGHTS)
+    )
     weights = {k: KIND_WEIGHTS[rule.tier] for k, rule in RULES.items() if rule.tier in tiers}
     source = "test" if split in ("easy", "hard") else split
     if source not in ("train", "validation", "test"):

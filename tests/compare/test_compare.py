@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,93 +16,140 @@ from matplotlib.figure import Figure
 from compare import cells as room
 from compare.__main__ import main
 from compare.cells import Options, completed, load_results, missed_by_base, puzzle_sets
-from compare.figures import draw_curves, draw_figures, spread
+from compare.figures import draw_figures, draw_minus_base, spread
 from compare.plan import (
-    ABLATION_SEEDS,
     BASE,
-    GRID_ARMS,
-    PHI_MINS,
+    CONTENDERS,
+    GRID_SEEDS,
+    PAPER_WEIGHTS,
+    PRIMARY,
+    RULES,
     SEEDS,
     WEIGHTS,
+    Cell,
     cells_so_far,
-    chosen_by_validation,
     chosen_weights,
-    default_cell,
-    grid,
     quick_cells,
+    scored_on_hard,
+    tried,
 )
-from compare.results import Results, crossed_bootstrap
-from compare.tables import all_tables
+from compare.results import PRIMARY_COMPARISONS, Results, crossed_bootstrap, seeds_to_resolve
+from compare.tables import all_tables, intervals_in
 from objective import ARMS
 from pass_at_k import bootstrap
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("seeds", "ablations", "map", "second grid", "paper")
-PROBLEMS, HARD, SAMPLES = 40, 12, 16
+STAGES = ("primary", "others", "tried")
+PROBLEMS, SAMPLES, HARD_SAMPLES = 40, 256, 1024
+OPTIONS = completed(Options(problems=PROBLEMS, pool=60, samples=SAMPLES))
+SETS = puzzle_sets(OPTIONS)
+MISSED = list(range(0, len(SETS["pool"]), 5))
 
 
-def result(cell, rng, chance, unsolved=10):
-    """A cell's entry in compare.json with right answers drawn at `chance` on every problem."""
-    return {
+def chances(cell, few=0.1):
+    """What a drawn cell has: the weight 0.3 is best for pass@1, 0.6 for pass@256."""
+    base = {0.3: 0.5, 0.6: 0.3}.get(cell.alpha, 0.2) + few * (cell.arm == "rapo")
+    rare = 0.01 if cell.alpha == 0.6 else 0.0001
+    return base, rare
+
+
+def result(cell, rng, hard):
+    """A cell's entry in compare.json: the first half of each set is solved often, the rest rarely."""
+    often, rare = (0.15, 0.001) if cell == BASE else chances(cell)
+    sizes = {"validation": 20, "test": PROBLEMS, "hard": len(MISSED)}
+    p = {n: np.where(np.arange(size) < size // 2, often, rare) for n, size in sizes.items()}
+    entry = {
         "cell": asdict(cell),
-        "last": {"reward": 0.4, "entropy": 0.1, "kl": 0.1},
+        "last": {"reward": 0.4, "entropy": 0.1, "kl": 0.1, "completion_tokens": 20.0},
         "seconds": {"sample": 1.0, "learn": 2.0, "evaluate": 3.0},
-        "test": rng.binomial(SAMPLES, chance, PROBLEMS).tolist(),
-        "hard": rng.binomial(SAMPLES, chance / 10, HARD).tolist(),
-        "validation": [0] * unsolved
-        + [30 if cell.alpha or cell.seed else 10] * (PROBLEMS - unsolved),
+        "forks": {
+            name: {tier: [0.001, 0.01, 0.1] for tier in ("common", "rare", "very rare", "hidden")}
+            for name in ("rule_chosen", "rule_carried_out")
+        },
+        "test": rng.binomial(SAMPLES, p["test"]).tolist(),
+        "exact": {
+            n: {"chosen": some.tolist(), "carried_out": [1.0] * len(some)} for n, some in p.items()
+        },
     }
+    if hard:
+        entry["hard"] = rng.binomial(HARD_SAMPLES, p["hard"] / 10).tolist()
+    return entry
 
 
 @pytest.fixture(scope="module")
 def results():
-    """A whole comparison with drawn counts: RAPO 0.6, the other arms 0.4, the base 0.2 a sample."""
-    rng = np.random.default_rng(0)
-    cells = {BASE.name: result(BASE, rng, 0.2)}
-    while todo := [c for c in cells_so_far(STAGES, cells) if c.name not in cells]:
-        for cell in todo:
-            chance = 0.6 if cell.arm == "rapo" else 0.4
-            cells[cell.name] = result(cell, rng, chance, unsolved=4 if cell.alpha == 0.1 else 10)
-    protocol = {"steps": 200, "problems": PROBLEMS, "pool": 60, "samples": SAMPLES}
-    missed = {"test": list(range(10)), "pool": list(range(0, 60, 5))}
-    return {"protocol": protocol, "missed": missed, "cells": cells}
+    """A whole comparison with drawn counts."""
+    rng, cells = np.random.default_rng(0), {}
+
+    def todo():
+        hard = scored_on_hard(cells)
+        return [c for c in cells_so_far(STAGES, cells) if room.unfinished(c, cells, hard)]
+
+    while some := todo():
+        for cell in some:
+            cells[cell.name] = result(cell, rng, cell.name in scored_on_hard(cells))
+    protocol = {name: getattr(OPTIONS, name) for name in room.PROTOCOL}
+    return {"protocol": protocol, "missed": MISSED, "cells": cells}
+
+
+def found_in(results, cells=None):
+    return Results(results | {"cells": cells or results["cells"]}, SETS)
 
 
 # ---------------------------------------------------------------- the plan
 
 
-def test_the_grid_comes_first_and_treats_all_arms_alike():
+def test_the_grid_of_the_primary_contenders_comes_first():
     cells = cells_so_far(STAGES, {})
-    assert cells == [BASE, *grid(0)]
-    for arm in set(GRID_ARMS) - {"no-kl"}:
-        assert [c.alpha for c in cells if c.arm == arm] == list(WEIGHTS)
+    first = [BASE, *(c for name in PRIMARY for c in CONTENDERS[name].grid())]
+    assert cells[: len(first)] == first
 
 
-def test_after_the_grid_each_arm_gets_the_seeds_at_its_own_weight(results):
-    grid_only = {c.name: results["cells"][c.name] for c in [BASE, *grid(0)]}
-    cells = cells_so_far(["seeds"], grid_only)
-    for arm in GRID_ARMS:
-        alpha = 0.0 if arm == "no-kl" else 0.1
-        assert [c.seed for c in cells if c.arm == arm and c.alpha == alpha] == list(SEEDS)
-    cells = cells_so_far(["ablations"], grid_only)
-    for kind, seeds in (({"phi_min": 1.0}, SEEDS), ({"kl_form": "sampled"}, ABLATION_SEEDS)):
-        assert [c.seed for c in cells if c == default_cell("rapo", c.seed, 0.1, **kind)] == list(
-            seeds
-        )
-    planned = cells_so_far(STAGES, grid_only)
-    assert len(planned) == len({c.name for c in planned}), "a cell is planned twice"
+def test_every_contender_with_a_kl_is_tried_at_as_many_weights():
+    for name, contender in CONTENDERS.items():
+        expected = PAPER_WEIGHTS if "published" in name else WEIGHTS
+        has_kl = ARMS[contender.cell.arm].alpha > 0
+        assert contender.weights == (expected if has_kl else (None,))
+        assert len(contender.grid()) == len(contender.weights) * len(GRID_SEEDS)
+    assert len(WEIGHTS) == len(PAPER_WEIGHTS)
 
 
-def test_the_weight_is_chosen_by_validation_and_never_by_test(results):
-    cells = {c.name: dict(results["cells"][c.name]) for c in [BASE, *grid(0)]}
-    assert chosen_weights(cells)["grpo"] == 0.1
-    best_on_test = cells[default_cell("grpo", 0, 0.3).name]
-    best_on_test["test"] = [SAMPLES] * PROBLEMS
-    assert chosen_weights(cells)["grpo"] == 0.1
-    best_on_test["validation"] = [30] * PROBLEMS
-    assert chosen_weights(cells)["grpo"] == 0.3
-    best_on_test["validation"] = [11] * PROBLEMS  # more solved in 64, but pass@1 is not doubled
-    assert chosen_weights(cells)["grpo"] == 0.1
+def test_two_rules_choose_a_weight_each_by_validation_and_never_by_test(results):
+    cells = {name: dict(entry) for name, entry in results["cells"].items()}
+    assert chosen_weights(cells)["grpo"] == {"few": 0.3, "many": 0.6}
+    for cell in CONTENDERS["grpo"].cells(1.0, GRID_SEEDS):
+        cells[cell.name]["test"] = [SAMPLES] * PROBLEMS
+        exact = cells[cell.name]["exact"]
+        cells[cell.name]["exact"] = exact | {"test": {"chosen": [1.0], "carried_out": [1.0]}}
+    assert chosen_weights(cells)["grpo"] == {"few": 0.3, "many": 0.6}
+    for cell in CONTENDERS["grpo"].cells(1.0, GRID_SEEDS):
+        sure = {"chosen": [0.9] * 20, "carried_out": [1.0] * 20}
+        cells[cell.name]["exact"] = exact | {"validation": sure}
+    assert chosen_weights(cells)["grpo"] == {"few": 1.0, "many": 1.0}
+
+
+def test_a_contender_waits_for_its_whole_grid(results):
+    """One run short of its grid, no weight is chosen and no further seed is planned."""
+    short = {n: e for n, e in results["cells"].items() if n != Cell("grpo", 1.0, 1).name}
+    assert "grpo" not in chosen_weights(short) and "rapo" in chosen_weights(short)
+    planned = cells_so_far(["primary"], short)
+    assert {c.seed for c in planned if c.arm == "grpo"} == set(GRID_SEEDS)
+    assert {
+        c.seed for c in planned if c == replace(CONTENDERS["rapo"].cell, alpha=0.6, seed=c.seed)
+    } == set(SEEDS)
+
+
+def test_no_cell_is_planned_twice(results):
+    planned = cells_so_far(STAGES, results["cells"])
+    assert len(planned) == len({c.name for c in planned})
+    assert {c.name for c in planned} == set(results["cells"])
+
+
+def test_what_else_is_tried_changes_one_thing_at_the_weight_for_many(results):
+    for label, cell in tried(results["cells"]).items():
+        plain = replace(CONTENDERS["rapo"].cell, alpha=0.6)
+        changed = [k for k, v in asdict(cell).items() if asdict(plain)[k] != v]
+        assert len(changed) == 1, label
 
 
 # ---------------------------------------------------------------- intervals
@@ -123,43 +170,44 @@ def test_the_interval_counts_seeds_and_problems():
     assert np.mean(only_problems) < np.mean(crossed) - 0.05
 
 
+def test_the_seeds_that_would_resolve_a_difference():
+    """Drawn with a known spread between seeds: four times the spread needs sixteen times the seeds."""
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal((400, 1))
+    noise = (noise - noise.mean()) / noise.std()
+    few, many = (
+        seeds_to_resolve(0.05 + spread * noise + np.zeros((1, 30))) for spread in (0.1, 0.4)
+    )
+    assert few == pytest.approx(1.96**2 * 4, abs=4) and many == pytest.approx(16 * few, rel=0.3)
+    assert seeds_to_resolve(0.01 + np.tile([[-1.0, 1.0]], (5, 10))) is None, (
+        "the puzzles alone vary"
+    )
+
+
 def test_differences_are_paired(results):
-    """An arm that has the base's own counts differs from it by nothing, with no width."""
+    """A contender that has the base's own counts differs from it by nothing, with no width."""
     cells = dict(results["cells"])
-    for seed in SEEDS:
-        cell = default_cell("grpo", seed, 0.1)
+    for cell in CONTENDERS["grpo"].cells(0.6, SEEDS):
         cells[cell.name] = cells[cell.name] | {"test": cells[BASE.name]["test"]}
-    found = Results(results | {"cells": cells})
-    assert tuple(found.against("grpo", "base", 16, "full")) == (0, 0, 0)
-    gap = found.against("rapo", "grpo", 1, "full")
-    assert gap.mean == pytest.approx(0.4, abs=0.05) and gap.low > 0.3
+    found = found_in(results, cells)
+    assert tuple(found.against("grpo", "base", 16)) == (0, 0, 0)
+    gap = found.against("rapo", "grpo", 1, rule="few")
+    assert gap.mean == pytest.approx(0.05, abs=0.02), "0.1 on half of the puzzles"
 
 
-def test_ablations_are_paired_with_rapo_by_seed(results):
-    """Without phi the counts are RAPO's own on the four seeds that it has: a difference of nothing."""
-    cells = dict(results["cells"])
-    for seed in SEEDS:
-        rapo, ablated = (default_cell("rapo", seed, 0.1, **kind) for kind in ({}, {"phi_min": 1.0}))
-        cells[ablated.name] = cells[rapo.name]
-    del cells[ablated.name]
-    text = all_tables(Results(results | {"cells": cells}))
-    rows = [row for row in text.splitlines() if "phi = 1 - rapo" in row]
-    assert len(rows) == 3 and all(row.count("+0.000 [+0.000, +0.000]") == 2 for row in rows)
+def test_two_contenders_are_compared_at_the_seeds_that_both_have(results):
+    cells = {n: e for n, e in results["cells"].items() if n != Cell("rapo", 0.6, 3).name}
+    found = found_in(results, cells)
+    mine, theirs = found.curve_cells("rapo"), found.curve_cells("grpo")
+    assert found.gap(mine, theirs, 1).shape == (4, PROBLEMS)
 
 
-def test_an_ablation_without_a_seed_in_common_with_rapo_has_no_difference_yet(results):
-    """A comparison that was stopped early can be drawn all the same."""
-    early = [c for c in results["cells"] if c.startswith("rapo-alpha0.1-seed") and c[-1] != "3"]
-    early += [default_cell("rapo", seed, 0.1).name for seed in (1, 2, 3, 4)]
-    cells = {name: result for name, result in results["cells"].items() if name not in early}
-    assert "phi = 1 - rapo | +nan" in all_tables(Results(results | {"cells": cells}))
-
-
-def test_hard_is_what_the_base_missed_in_the_samples_that_choose(results):
-    found, base = Results(results), results["cells"][BASE.name]
-    assert found.values([BASE], 1, "easy").shape == (1, PROBLEMS - 10)
-    assert found.values([BASE], 1, "hard").tolist() == [[c / SAMPLES for c in base["hard"]]]
-    assert found.values([BASE], 16, "hard").mean() > 0, "scored on other samples than those"
+def test_hard_is_sampled_for_the_chosen_weights_only(results):
+    found = found_in(results)
+    assert found.values([BASE], 1024, "hard").shape == (1, len(MISSED))
+    assert found.values([Cell("grpo", 1.0, 0)], 1, "hard").shape == (0, len(MISSED))
+    for rule in RULES:
+        assert found.values(found.curve_cells("grpo", rule), 1, "hard").shape[0] == len(SEEDS)
 
 
 def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
@@ -183,45 +231,55 @@ def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
 
 
 def test_every_table_and_figure_is_made(results, tmp_path):
-    text = all_tables(Results(results))
-    for title in (
-        "chosen weight",
-        "Paired",
-        "Seed by seed",
-        "grid",
-        "Ablations",
-        "phi_min",
-        "paper",
-    ):
+    found = found_in(results)
+    text = all_tables(found)
+    for title in ("primary", "few attempts", "many attempts", "by tier", "Seed by seed", "grid"):
         assert title in text
-    assert text.count("| rapo | 0.1 | ") >= len(SEEDS)
-    assert text.count("| chosen |") == len(GRID_ARMS) + 1, "one weight an arm, one place of the map"
-    for path in draw_figures(Results(results), tmp_path):
+    assert "Also tried" in text and "Predicted / measured" in text
+    assert (
+        text.count("| few |")
+        == text.count("| many |")
+        == sum(len(c.weights) > 1 for c in CONTENDERS.values())
+    )
+    for primary in PRIMARY_COMPARISONS:
+        assert f"| {primary} | " in text
+    for path in draw_figures(found, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
 
 
-def test_the_defaults_and_the_tables_of_the_docs_are_those_of_its_runs():
-    """The rule picks each arm's default weight, and RAPO's phi_min; docs/results.md is up to date."""
+def test_the_number_of_intervals_is_said(results):
+    text = all_tables(found_in(results))
+    tables, _, said = text.rpartition("\n\n")
+    assert said.startswith(f"{intervals_in([tables])} intervals") and tables.count("[") > 100
+
+
+def test_a_comparison_that_has_just_begun_can_be_drawn(results, tmp_path):
+    """The base and one run of each primary contender: tables and figures of what is there."""
+    names = [BASE.name, Cell("rapo", 0.6).name, Cell("grpo", 0.6).name]
+    found = found_in(results, {n: results["cells"][n] for n in names})
+    assert found.contenders() == ["rapo", "grpo"]
+    assert "| rapo | 0.6 | 1 |" in all_tables(found)
+    assert len(draw_figures(found, tmp_path)) == 3
+
+
+def test_the_tables_of_the_docs_are_those_of_its_runs():
+    """docs/results.md is up to date with docs/compare.json."""
     saved = json.loads((ROOT / "docs" / "compare.json").read_text())
-    chosen = chosen_weights(saved["cells"])
-    assert chosen == {name: ARMS[name].alpha for name in GRID_ARMS}
-    on_the_map = list(Results(saved).map_cells().values())
-    assert len(on_the_map) == len(WEIGHTS) * len(PHI_MINS)
-    assert chosen_by_validation(on_the_map, saved["cells"]) == default_cell("rapo")
+    numbers = {n: v for n, v in saved["protocol"].items() if n in ("problems", "pool", "samples")}
+    found = Results(saved, puzzle_sets(completed(Options(**numbers))))
     shown = (ROOT / "docs" / "results.md").read_text().splitlines()
-    rows = [line for line in all_tables(Results(saved)).splitlines() if line.startswith("| ")]
+    rows = [line for line in all_tables(found).splitlines() if line.startswith("| ")]
     assert [row for row in rows if row not in shown] == []
 
 
-def test_the_curves_are_the_tables_numbers(results):
-    found, figure = Results(results), Figure()
-    draw_curves(found, figure)
+def test_the_lines_are_the_tables_numbers(results):
+    found, figure = found_in(results), Figure()
+    draw_minus_base(found, figure)
     drawn = [line.get_ydata() for line in figure.axes[0].lines]
-    for arm, heights in zip(["base", *found.arms()], drawn, strict=True):
-        cells = found.curve_cells(arm)
-        assert heights == pytest.approx([found.values(cells, k).mean() for k in found.ks])
+    for name, heights in zip(found.contenders(), drawn, strict=False):
+        assert list(heights) == [found.against(name, "base", k).mean for k in found.ks()]
     names = [text.get_text() for text in figure.axes[0].texts]
-    assert names == ["base", *found.arms()]
+    assert names == [*found.contenders(), "base"]
 
 
 def test_labels_are_spread():
@@ -233,7 +291,8 @@ def test_labels_are_spread():
 # ---------------------------------------------------------------- the command
 
 COMMAND = [sys.executable, "-m", "compare", "--quick"]
-COMMAND += ["--steps", "8", "--problems", "3", "--pool", "6", "--samples", "4", "--jobs", "2"]
+COMMAND += ["--steps", "8", "--problems", "4", "--pool", "6", "--samples", "4", "--jobs", "2"]
+COMMAND += ["--hard-samples", "4"]
 
 
 def run(out, **options):

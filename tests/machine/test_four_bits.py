@@ -96,9 +96,14 @@ def test_checkpointed_layers_give_the_same_gradients(wide_base, tmp_path, quant)
     expected, got = gradients(plain, rolled, settings), gradients(kept, rolled, settings)
     hook.remove()
     assert calls.count(True) == 2 * 3, "three micro-batches, each layer forward and once more"
-    assert got[0] == expected[0]
+    exact = (
+        quant == "nf4"
+    )  # unquantised, the plain pass merges LoRA and the checkpointed one does not
+    near = {} if exact else {"rel": 1e-5, "abs": 1e-5}
+    assert got[0] == (expected[0] if exact else pytest.approx(expected[0], **near))
     for one, two in zip(got[1], expected[1], strict=True):
-        assert two.abs().max() > 0 and torch.equal(one, two)
+        assert two.abs().max() > 0
+        torch.testing.assert_close(one, two, rtol=0, atol=0 if exact else 1e-6)
 
 
 def test_sampling_between_two_checkpointed_passes_uses_its_cache(wide_base, tmp_path):

@@ -1,0 +1,133 @@
+"""Scoring a group: its prompt goes through the model once, and each of its completions looks back at it.
+
+G completions of a prompt are G texts that begin alike. As G rows the model would read the prompt G times,
+and pad every row to the longest. Here all tokens of a micro-batch lie in one row, each prompt once:
+
+    | prompt 0 | prompt 1 | ... | completion 0 | completion 1 | ...        ids (1, N)
+
+Everything in a transformer but attention works on single tokens and does not care who stands beside
+whom. So only attention has to know: `attend` lets a prompt see itself, and a completion its prompt and
+itself. Gradients reach a prompt's keys and values from all of its completions.
+
+The plain twin, a row for each text, is in tests/machine/test_shared_prompts.py. A model whose layers
+look at a window of the text, or do not take their attention from transformers' table, keeps to it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+NAME = "shared_prompts"  # of `attend` in transformers' table of attention functions
+
+
+class Packed(NamedTuple):
+    """p distinct prompts of at most L tokens, then b completions of at most C = T - 1, in one row.
+
+    N = p * L + b * C. The last token of a completion is not there: nothing follows from it.
+    """
+
+    ids: Tensor  # (1, N)
+    position: Tensor  # (1, N) of each token in its own text
+    mask: Tensor  # (b, 1, C, L + C) added to the scores: 0 where a completion may look, -inf elsewhere
+    prompts: tuple[int, int]  # (p, L)
+    completions: tuple[int, int]  # (b, C)
+    prompt: Tensor  # (b,) which of the p prompts a completion answers
+    before: Tensor  # (b, T) where in the row the token before y_t stands
+
+
+def pack(
+    prompt_ids: Tensor, prompt_mask: Tensor, tokens: Tensor, dtype: torch.dtype = torch.float32
+) -> Packed:
+    """The row of a micro-batch. prompt_ids, prompt_mask (b, L), padded left; tokens (b, T), right.
+
+    dtype: that of the model's activations. Rows with the same prompt share it, in whatever order.
+    """
+    both = torch.cat([prompt_ids, prompt_mask], dim=1)  # (b, 2 L)
+    distinct, prompt = torch.unique(both, dim=0, return_inverse=True)  # (p, 2 L), (b,)
+    ids, real = distinct.chunk(2, dim=1)  # (p, L), (p, L)
+    length = real.sum(dim=1)  # (p,)
+    width = int(length.max())
+    place = torch.arange(
+        width, device=ids.device
+    )  # (L,), L the longest prompt's length from here on
+    source = place + (ids.shape[1] - length)[:, None]  # (p, L): to the left edge
+    ids = ids.gather(1, source.clamp_max(ids.shape[1] - 1))  # (p, L)
+
+    rows, columns = len(tokens), max(tokens.shape[1] - 1, 1)  # b, C
+    follows = torch.arange(columns, device=ids.device)  # (C,)
+    first = length[prompt][:, None]  # (b, 1): the position of a completion's first token
+    position = torch.cat([place.repeat(len(ids)), (first + follows).flatten()])  # (N,)
+
+    sees_prompt = (place < first)[:, None].expand(rows, columns, width)  # (b, C, L)
+    sees_itself = (follows[:, None] >= follows).expand(rows, columns, columns)  # (b, C, C)
+    hidden = ~torch.cat([sees_prompt, sees_itself], dim=2)[:, None]  # (b, 1, C, L + C)
+    mask = torch.zeros(hidden.shape, dtype=dtype, device=ids.device)
+    mask.masked_fill_(hidden, float("-inf"))
+
+    prompts_end = (prompt * width)[:, None] + first - 1  # (b, 1)
+    begins = ids.numel() + columns * torch.arange(rows, device=ids.device)[:, None]  # (b, 1)
+    before = torch.cat([prompts_end, begins + follows[: tokens.shape[1] - 1]], dim=1)  # (b, T)
+    return Packed(
+        torch.cat([ids.flatten(), tokens[:, :columns].flatten()])[None],
+        position[None],
+        mask,
+        (len(ids), width),
+        (rows, columns),
+        prompt,
+        before,
+    )
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    packed: Packed | None = None,
+    **options,
+) -> tuple[Tensor, None]:
+    """Attention as transformers asks for it: query (1, heads, N, d), key, value -> (1, N, heads, d).
+
+    Without `packed` it is PyTorch's scaled_dot_product_attention as transformers calls it.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if packed is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    sizes = (packed.prompts, packed.completions)
+    parts = [blocks(x, sizes) for x in (query, key, value)]  # each (p, h, L, d) and (b, h, C, d)
+    (q_prompt, q), (k_prompt, k), (v_prompt, v) = parts
+    of_prompts, _ = sdpa_attention_forward(module, q_prompt, k_prompt, v_prompt, None, **options)
+    k = torch.cat([k_prompt.index_select(0, packed.prompt), k], dim=2)  # (b, h, L + C, d)
+    v = torch.cat([v_prompt.index_select(0, packed.prompt), v], dim=2)  # (b, h, L + C, d)
+    of_rows, _ = sdpa_attention_forward(module, q, k, v, packed.mask, **options)  # (b, C, heads, d)
+    return torch.cat([of_prompts.flatten(0, 1), of_rows.flatten(0, 1)])[None], None
+
+
+def blocks(row: Tensor, sizes: tuple[tuple[int, int], ...]) -> list[Tensor]:
+    """(1, h, N, d) cut into rectangles: a view (rows, h, columns, d) for each of `sizes`."""
+    cut = row[0].split([rows * columns for rows, columns in sizes], dim=1)
+    return [x.unflatten(1, size).transpose(0, 1) for x, size in zip(cut, sizes, strict=True)]
+
+
+def teach(model: nn.Module) -> None:
+    """Put `attend` into a model of transformers, if it fits: without `packed` nothing changes."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    layers = getattr(model.config, "layer_types", None) or ["full_attention"]
+    if model.config._attn_implementation != "sdpa" or set(layers) != {"full_attention"}:
+        return
+    if not getattr(model, "_supports_attention_backend", False):
+        return
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.set_attn_implementation(NAME)
+
+
+def taught(model: nn.Module) -> bool:
+    return model.config._attn_implementation == NAME

@@ -1,0 +1,80 @@
+"""machine/shared_prompts.py against its plain twin, a row for each text."""
+
+import pytest
+import torch
+
+import policy as room
+from machine import shared_prompts
+
+LENGTHS = [1, 2, 9, 14, 5, 14, 3, 1, 8]
+PROMPT = [0, 2, 1, 0, 2, 2, 0, 1, 1]  # of each completion: mixed, as a micro-batch by length is
+
+
+@pytest.fixture
+def batch(prompts):
+    """Nine completions of three prompts: prompt_ids, prompt_mask (b, L), tokens, mask (b, T)."""
+    ids, real = (x[torch.tensor(PROMPT)] for x in prompts)
+    tokens = torch.randint(2, 40, (9, 14), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(14) < torch.tensor(LENGTHS)[:, None]).long()
+    return ids, real, tokens * mask, mask
+
+
+def states_and_gradients(policy, batch, way):
+    with room.learning_weights(policy) as learner:
+        states = way(learner, *batch)
+    policy.model.zero_grad()
+    states.sin().sum().backward()
+    return states.detach(), [p.grad.clone() for p in policy.trainable()]
+
+
+def row_by_row(model, *batch):
+    return room.states_row_by_row(model.get_base_model().model, *batch)
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+@pytest.mark.parametrize("columns", [14, 2, 1])
+def test_the_same_states_and_gradients_as_a_row_for_each_text(
+    small_base, batch, columns, checkpointed
+):
+    policy = room.load_policy(str(small_base), lora_r=4, checkpoint_layers=checkpointed)
+    for name, p in policy.model.named_parameters():
+        p.data = p.data.double()
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.05)
+    batch = (*batch[:2], batch[2][:, :columns], batch[3][:, :columns])
+    states, grads = states_and_gradients(policy, batch, room.completion_states)
+    plain, plain_grads = states_and_gradients(policy, batch, row_by_row)
+    assert states.shape == (int(batch[3].sum()), 64)
+    torch.testing.assert_close(states, plain, rtol=0, atol=1e-7)
+    for a, b in zip(grads, plain_grads, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_each_prompt_stands_in_the_row_once(batch):
+    packed = shared_prompts.pack(*batch[:3])
+    (p, width), (b, columns) = packed.prompts, packed.completions
+    assert (p, b, columns) == (3, 9, 13) and packed.ids.shape == (1, 3 * width + 9 * 13)
+    for row, chosen in enumerate(packed.prompt):
+        text = batch[0][row][batch[1][row].bool()]
+        assert packed.ids[0, chosen * width :][: len(text)].tolist() == text.tolist()
+        assert packed.position[0, p * width + row * columns] == len(text)
+
+
+def test_rows_of_one_prompt_may_stand_anywhere(batch):
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
+    one, two = (shared_prompts.pack(*(x[o] for x in batch[:3])) for o in (torch.arange(9), order))
+    assert torch.equal(one.ids[0, one.before][order], two.ids[0, two.before])
+
+
+def test_a_model_that_looks_at_a_window_keeps_a_row_for_each_text(small_base, batch):
+    policy = room.load_policy(str(small_base), lora_r=4)
+    body = policy.model.get_base_model().model
+    assert shared_prompts.taught(body)
+    body.config._attn_implementation = "sdpa"
+    full, body.config.layer_types = body.config.layer_types, ["sliding_attention", "full_attention"]
+    shared_prompts.teach(body)
+    body.config.layer_types = full  # the random model has no window
+    assert not shared_prompts.taught(body)
+    with torch.no_grad():
+        states = room.completion_states(policy.model, *batch)
+        assert torch.equal(states, row_by_row(policy.model, *batch))
