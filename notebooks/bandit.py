@@ -1,20 +1,20 @@
 """The rule bandit: a policy that only chooses a rule, small enough to follow its mean exactly.
 
-A puzzle has a right rule, one of seven; the policy names a rule and is paid if it is that one. There is no
-model and no arithmetic. Beside the rules there are NONSENSE tokens that are no rule; the reference gives
-each next to nothing, and they are never right.
+A puzzle has a right rule, one of seven; the policy names a rule and is paid if it is that one. There is
+no model and no arithmetic. Beside the rules there are NONSENSE tokens that are no rule; the reference
+gives each next to nothing, and they are never right.
 
-A puzzle of a kind comes in two ways. SEEN: the policy can tell which kind it is, and has a row of logits for
-each kind. BLURRED (half of the puzzles): all kinds look alike and share one row, so being right on one
-kind means being wrong on another. In the first rows a policy can find a rule that its reference hardly
-knows; in the last one it can forget.
+A puzzle of a kind comes in two ways. SEEN: the policy can tell which kind it is, and has a row of logits
+for each kind. BLURRED (half of the puzzles): all kinds look alike and share one row, so being right on
+one kind means being wrong on another. In the first rows a policy can find a rule that its reference
+hardly knows; in the last one it can forget.
 
 A run climbs the objective J of `objective.py` by plain gradient ascent on the logits, with the library's
-advantages and `reweight`: in the mean over all groups that could be drawn (`expected_push`), or with drawn
-groups (`sampled_push`). All ours; the paper has no such toy.
+advantages and `reweight`: in the mean over all groups that could be drawn (`expected_push`), or with
+drawn groups (`sampled_push`). All ours; the paper has no such toy.
 
-Letters: K kinds and rules; S = K + 1 rows; V = K rules and the nonsense; G completions a group; w (S, K) the
-share of each kind in each row's puzzles, summing to 1. Everything is float64.
+Letters: K kinds and rules; S = K + 1 rows; V = K rules and the nonsense; G completions a group; w (S, K)
+the share of each kind in each row's puzzles, summing to 1. Everything is float64.
 """
 
 from __future__ import annotations

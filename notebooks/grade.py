@@ -5,11 +5,13 @@
     python notebooks/grade.py submissions/ --csv marks.csv
 
 A submission is a notebook of the course with some cells filled in, under any file name. Only its exercise
-cells are run, those that begin with `# Exercise 03.1`, on top of the imports of OUR copy of the notebook;
-the checks are ours too, so a changed check cell changes nothing. Each submission runs in a process of its
-own with a limit on time and memory, and what it prints is dropped; if an exercise ends that process, the
-next ones run in a new one. That is no sandbox: students' code runs with your rights and could change the
-checks from inside, so use a machine or a container that you can throw away.
+cells are run, those that begin with `# Exercise 03.1`, on top of the imports of OUR copy of the notebook.
+Where a notebook builds on earlier answers, the cells above an exercise that begin with `# From exercise
+04.1` are run with it. The checks are ours too, so a changed check cell changes nothing. Each submission
+runs in a process of its own with a limit on time and memory, and what it prints is dropped; if an
+exercise ends that process, the next ones run in a new one. That is no sandbox: students' code runs with
+your rights and could change the checks from inside, so use a machine or a container that you can throw
+away.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from course import NAMES  # noqa: E402
 SECONDS = 120  # for one submission
 GIB = 4  # of memory, on Linux
 LONGEST = 300  # characters of a sentence
-MARK = re.compile(r"\s*# Exercise (\d\d\.\d)\b")
+MARK = re.compile(r"\s*# Exercise (\d\d[a-z]?\.\d)\b")
+BROUGHT = re.compile(r"\s*# From exercise \d\d[a-z]?\.\d\b")
 
 
 def cells_of(path: Path) -> list[dict]:
@@ -55,17 +58,31 @@ def cells_of(path: Path) -> list[dict]:
 
 
 def exercise_cells(path: Path) -> dict[str, str]:
-    """{number: source} of the cells that begin with `# Exercise 03.1`; the last one counts."""
-    found = {}
+    """{number: source} of the cells that begin with `# Exercise 03.1`; the last one counts.
+
+    Cells above it that begin with `# From exercise 04.1` are part of it.
+    """
+    found, brought = {}, []
     for cell in cells_of(path):
+        if BROUGHT.match(cell["source"]):
+            brought.append(cell["source"])
         if mark := MARK.match(cell["source"]):
-            found[mark[1]] = cell["source"]
+            found[mark[1]] = "\n\n".join([*brought, cell["source"]])
     return found
+
+
+def notebook_of(number: str) -> str:
+    """The notebook of an exercise, as in NAMES.
+
+    >>> notebook_of("04b.1")
+    '04b'
+    """
+    return number.split(".")[0]
 
 
 def asked(found: Collection[str]) -> list[str]:
     """All exercises of the notebooks that these exercises are of: a deleted cell counts as missing."""
-    notebooks = sorted({number[:2] for number in found} & set(NAMES))
+    notebooks = sorted({notebook_of(number) for number in found} & set(NAMES))
     return [number for notebook in notebooks for number in exercises_of(notebook)]
 
 
@@ -87,9 +104,10 @@ def grade_cells(cells: dict[str, str], keep: Path | None = None) -> dict[str, tu
     results: dict[str, tuple[bool, str]] = {}
     for number, source in sorted(cells.items()):
         with contextlib.redirect_stdout(Nowhere()):
-            if number[:2] not in namespaces:
-                namespaces[number[:2]] = setup(number[:2])
-            results[number] = grade_cell(number, source, namespaces[number[:2]])
+            notebook = notebook_of(number)
+            if notebook not in namespaces:
+                namespaces[notebook] = setup(notebook)
+            results[number] = grade_cell(number, source, namespaces[notebook])
         if keep:
             part = keep.with_suffix(".part")
             part.write_text(json.dumps(results))

@@ -66,7 +66,7 @@ def load(number: str) -> Exercise:
 def exercises_of(notebook: str) -> list[str]:
     """The numbers of a notebook's exercises: `exercises_of("03")`."""
     importlib.import_module(f"checks.n{NAMES[notebook]}")
-    return sorted(number for number in EXERCISES if number.startswith(notebook))
+    return sorted(number for number in EXERCISES if number.startswith(f"{notebook}."))
 
 
 def all_exercises() -> dict[str, Exercise]:

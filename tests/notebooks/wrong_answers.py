@@ -1,5 +1,32 @@
 """Wrong answers to the course's exercises that students do give, and words of the sentence they get."""
 
+STEP = """
+from objective import clipped_surrogate, entropy, exact_forward_kl, group_advantages, reweight
+def my_step(policy, optimizer, rolled, settings):
+    tokens, mask, old, _ = rolled.completions
+    A = group_advantages(rolled.reward).flatten()[:, None]
+    phi = settings.phi_min + (1 - settings.phi_min) * rolled.reward.flatten()
+    with reference_weights(policy) as model:
+        target = reweight(log_prob_rows(model, rolled), phi[:, None, None])
+    rows = log_prob_rows(policy.model, rolled)
+    logp = rows.gather(-1, tokens[..., None])[..., 0] * mask
+    g, _ = clipped_surrogate(logp, old, A, settings.clip_eps)
+    J = g - settings.alpha * exact_forward_kl(rows, target) + settings.beta * entropy(rows)
+    loss = -((J * mask).sum(1) / mask.sum(1)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
+    optimizer.step()
+    return loss.item()
+"""  # 08.1, solved
+
+
+def slip(right: str, wrong: str) -> str:
+    """STEP with one slip in it."""
+    assert STEP.count(right) == 1, right
+    return STEP.replace(right, wrong)
+
+
 WRONG = [
     # 01: the verifier
     ("01.1", "my_extract = lambda t: t.split('boxed{')[1].split('}')[0]", "Count the braces"),
@@ -803,4 +830,100 @@ WRONG = [
         "my_base_on_hard = lambda a, b, n: (b[(a == 0) & (b > 0)] / n).mean()",
         "chosen by both draws",
     ),
+    # 00 and 04b: the loop, and the rule bandit
+    ("00.1", "my_loop = ['prompt', 'group']", "each of the six words once"),
+    (
+        "00.1",
+        "my_loop = ['group', 'prompt', 'reward', 'advantage', 'loss', 'step']",
+        "sampled FROM the prompt",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'reward', 'group', 'advantage', 'loss', 'step']",
+        "first they have to be sampled",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'group', 'advantage', 'reward', 'loss', 'step']",
+        "so those come first",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'group', 'reward', 'loss', 'advantage', 'step']",
+        "weighs each token",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'group', 'reward', 'advantage', 'step', 'loss']",
+        "goes down the loss's gradient",
+    ),
+    ("04b.1", "my_strength = lambda p, G: math.sqrt(p * (1 - p))", "the pull of the MEAN group"),
+    ("04b.1", "my_strength = lambda p, G: p * (1 - p) * (G - 1) / G", "the root is missing"),
+    (
+        "04b.1",
+        "my_strength = lambda p, G: sum(math.sqrt(c / G * (1 - c / G)) for c in range(G + 1))",
+        "the groups are not weighted",
+    ),
+    (
+        "04b.1",
+        "my_strength = lambda p, G: sum(p**c * (1 - p) ** (G - c) * math.sqrt(c / G * (1 - c / G)) "
+        "for c in range(G + 1))",
+        "comb(G, c), is missing",
+    ),
+    (
+        "04b.1",
+        "my_strength = lambda p, G: sum(math.sqrt(c / G * (1 - c / G)) for c in range(G)) / (G + 1)",
+        "every count weighs the same",
+    ),
+    ("04b.1", "my_strength = lambda p, G: p", "it gives 0.01000"),
+    ("04b.2", "my_push = lambda pi, right, s: s * pi", "so must the push"),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = s * pi / (1 - pi[right])\n    out[right] = -s\n"
+        "    return out",
+        "all signs are turned round",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = torch.full_like(pi, -s / (len(pi) - 1))\n"
+        "    out[right] = s\n    return out",
+        "share the push equally",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = -s * pi\n    out[right] = s\n    return out",
+        "given that a completion is wrong",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = -s * pi\n    out[right] += s\n    return out",
+        "that is s (e - pi)",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = torch.zeros_like(pi)\n    out[right] = s\n    return out",
+        "only the right rule is moved",
+    ),
+    ("04b.3", "my_claims = dict.fromkeys('ABCDE', True)", "a hundred times less"),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': False, 'C': True, 'D': True, 'E': False}",
+        "not on how rare it was",
+    ),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': True, 'C': False, 'D': True, 'E': False}",
+        "look at the slope",
+    ),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': True, 'C': True, 'D': False, 'E': False}",
+        "nothing beside ref",
+    ),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': True, 'C': True, 'D': True, 'E': True}",
+        "hardly pulls at what is nearly gone",
+    ),
+    ("04b.3", "my_claims = {'A': 0}", "True or False is needed"),
 ]
