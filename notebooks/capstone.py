@@ -1,7 +1,7 @@
 """What notebook 08 gives to the student's own step: rows of log-probs, fixed groups, and a run around it.
 
-The step itself is the student's (`my_step`); `our_step` is ours, written from the four functions of 04 as a
-student would write it, and stands in where theirs does not pass its check yet.
+The step itself is the student's (`my_step`); `our_step` is ours, from the library's functions that stand
+behind the four of 04, and stands in where theirs does not pass its check yet.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python notebooks/score.py runs/mine-0 runs/mine-1 runs/mine-2
     python notebooks/score.py runs/mine-0 runs/mine-1 runs/mine-2 --puzzles 4711      a teacher's own
 
-The score is the mean pass@64 of the runs, if their mean pass@1 is at least twice the base's, else 0. Both are
-computed from probabilities (`watch/forks.py`), nothing is sampled. A run counts if it has at most 200 steps
-of at most 8 x 16 completions on the bundled base and its training puzzles, and a seed of its own.
+The score is the mean pass@64 of the runs, if their mean pass@1 is at least twice the base's, else 0. Both
+are computed from probabilities (`watch/forks.py`), nothing is sampled. A run counts if it has at most 200
+steps of at most 8 x 16 completions on the bundled base and its training puzzles, and a seed of its own.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def push(answer: Answer) -> str:
             answer.need(not close(got, wrong), sentence)
         answer.need(
             abs(float(got.sum())) < 1e-6,
-            f"it sums to {float(got.sum()):.3f}: the advantages of a group sum to 0, and so must the push",
+            f"it sums to {float(got.sum()):.3f}: the advantages sum to 0, and so must the push",
         )
         shown = [round(x, 4) for x in got.tolist()]
         answer.need(

@@ -82,9 +82,10 @@ SLIPS = {
     "optimizer.zero_grad() before backward()",
     "norm": "the gradient is longer than MAX_GRAD_NORM and has to be scaled down before the step: "
     "torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)",
-    "on policy": "right at the first update and not at the second: rho compares with the log-probs noted "
-    "when the completions were SAMPLED, rolled.completions.logp",
-    "batch": "the advantages are those of all completions together: rolled.reward is (P, G), a row a group",
+    "on policy": "right at the first update and not at the second: rho compares with the log-probs "
+    "noted when the completions were SAMPLED, rolled.completions.logp",
+    "batch": "the advantages are those of all completions together: rolled.reward is (P, G), a "
+    "row a group",
     "phi": "every completion has the flattened reference; a right one keeps it as it is (phi = 1)",
     "no phi": "no completion has the flattened reference: phi of the reward is missing (that is RAPO-light)",
     "phi turned": "the right completions are flattened and the wrong ones not: phi is 1 where r is 1",
@@ -115,10 +116,10 @@ def own_step(answer: Answer) -> str:
                 answer.need(not near(got, moves(with_slip(slip), settings)[0]), sentence)
             cosine = torch.cosine_similarity(got[0] - start, truth[0] - start, dim=0)
             raise NotYet(
-                f"with {words} of the KL the first update goes another way than the library's: the cosine "
-                f"of the two is {float(cosine):.3f}, and their lengths are "
-                f"{float((got[0] - start).norm()):.4f} and {float((truth[0] - start).norm()):.4f}. Look at "
-                "one term at a time: set settings.alpha and settings.beta to 0 in both"
+                f"with {words} of the KL the first update goes another way than the library's: the "
+                f"cosine of the two is {float(cosine):.3f}, and their lengths are "
+                f"{float((got[0] - start).norm()):.4f} and {float((truth[0] - start).norm()):.4f}. "
+                "Look at one term at a time: set settings.alpha and settings.beta to 0 in both"
             )
         answer.need(
             all(isinstance(loss, (int, float)) for loss in returned),
