@@ -87,7 +87,7 @@ SLIPS = {
     "batch": "the advantages are those of all completions together: rolled.reward is (P, G), a "
     "row a group",
     "phi": "every completion has the flattened reference; a right one keeps it as it is (phi = 1)",
-    "no phi": "no completion has the flattened reference: phi of the reward is missing (that is RAPO-light)",
+    "no phi": "no completion has the flattened reference: phi is missing (that is RAPO-light)",
     "phi turned": "the right completions are flattened and the wrong ones not: phi is 1 where r is 1",
     "own reference": "the reference is the policy itself: its rows come from reference_weights(policy)",
     "reverse": "that is the reverse KL: the target's probabilities stand in front",
