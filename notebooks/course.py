@@ -56,7 +56,7 @@ DASHES = {  # a line of its own for each arm, for those who cannot tell the colo
     "no-kl": ":",
     "reverse-kl": "-.",
     "grpo": "--",
-    "rapo-light": (0, (5, 1)),
+    "rapo-light": "--",
     "rapo": "-",
 }
 OTHER = COLOURS["no-kl"]  # k1, no KL, and what goes wrong
@@ -92,6 +92,15 @@ def show_versions(*more: str) -> None:
     names = ("torch", "transformers", "peft", "numpy", "matplotlib", *more)
     shown = [f"{name} {version(name)}" for name in names]
     print(", ".join([f"Python {platform.python_version()}", *shown]))
+
+
+def probability(p: float) -> str:
+    """Three decimals, or what is left of it: 0.000 would say that it is none.
+
+    >>> probability(0.25), probability(0.00002)
+    ('0.250', '2e-05')
+    """
+    return f"{p:.3f}" if p >= 0.0005 else f"{p:.0e}"
 
 
 def whole_numbers(axes) -> None:

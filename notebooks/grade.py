@@ -2,6 +2,7 @@
 
     python notebooks/grade.py submissions/                 a table: students down, exercises across
     python notebooks/grade.py submissions/ --why           and the sentence of each check that fails
+    python notebooks/grade.py submissions/ --points        and each one's points
     python notebooks/grade.py submissions/ --csv marks.csv
 
 A submission is a notebook of the course with some cells filled in, under any file name. Only its exercise
@@ -33,7 +34,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parent / "tests")]
 
-from checks import exercises_of, judge, load  # noqa: E402
+from checks import POINTS, exercises_of, judge, load  # noqa: E402
 from course import NAMES  # noqa: E402
 
 SECONDS = 120  # for one submission
@@ -211,8 +212,18 @@ def readable(sentence: str) -> str:
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
 
 
-def table(graded: dict[str, dict[str, tuple[bool, str]]]) -> str:
-    """Submissions down, exercises across; a count at the end of each line."""
+def points_of(results: dict[str, tuple[bool, str]]) -> str:
+    """How many points, of how many.
+
+    >>> points_of({"03.4": (True, ""), "03.5": (False, "")})
+    '3 of 5 points'
+    """
+    got = sum(POINTS[number] for number, (passed, _) in results.items() if passed)
+    return f"{got} of {sum(POINTS[number] for number in results)} points"
+
+
+def table(graded: dict[str, dict[str, tuple[bool, str]]], points: bool = False) -> str:
+    """Submissions down, exercises across; a count at the end of each line, and points if asked for."""
     numbers = sorted({number for results in graded.values() for number in results})
     width = max(map(len, ["submission", *graded]))
     lines = [f"{'submission':<{width}}  {'  '.join(numbers)}  right"]
@@ -221,7 +232,8 @@ def table(graded: dict[str, dict[str, tuple[bool, str]]]) -> str:
             "  -  " if n not in results else "  ✓  " if results[n][0] else "  ✗  " for n in numbers
         ]
         right = sum(passed for passed, _ in results.values())
-        lines.append(f"{name:<{width}}  {' '.join(marks)}  {right} of {len(results)}")
+        count = f"{right} of {len(results)}" + (f"  {points_of(results)}" if points else "")
+        lines.append(f"{name:<{width}}  {' '.join(marks)}  {count}")
     return "\n".join(lines)
 
 
@@ -246,6 +258,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the exercises' checks over a folder.")
     parser.add_argument("folder", type=Path, nargs="?", help="folder with notebooks, at any depth")
     parser.add_argument("--why", action="store_true", help="also the sentences of what fails")
+    parser.add_argument("--points", action="store_true", help="also the points of each submission")
     parser.add_argument(
         "--csv", type=Path, help="write a line an exercise: submission, passed, why"
     )
@@ -273,7 +286,7 @@ def main() -> int:
     if not graded:
         print(f"no notebook of the course lies in {args.folder}", file=sys.stderr)
         return 2
-    print(table(graded))
+    print(table(graded, args.points))
     if args.why:
         for name, results in graded.items():
             for number, (passed, sentence) in results.items():
@@ -282,9 +295,12 @@ def main() -> int:
     if args.csv:
         with args.csv.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
-            rows.writerow(("submission", "exercise", "passed", "sentence"))
+            rows.writerow(("submission", "exercise", "passed", "points", "sentence"))
             for name, results in graded.items():
-                rows.writerows((name, n, int(p), sentence) for n, (p, sentence) in results.items())
+                rows.writerows(
+                    (name, n, int(p), POINTS[n] if p else 0, sentence)
+                    for n, (p, sentence) in results.items()
+                )
     return 0
 
 
