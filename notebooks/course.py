@@ -14,6 +14,7 @@ from pathlib import Path
 from watch.figures import COLOURS
 
 ROOT = Path(__file__).resolve().parent.parent
+REPOSITORY = "OWNER/rapo-mini"  # on GitHub; python notebooks/address.py sets it everywhere
 NAMES = {  # the one list of them; the checks of 03_kl stand in checks/n03_kl.py
     "00": "00_start",
     "01": "01_verifier",
