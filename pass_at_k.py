@@ -25,9 +25,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from machine.loading import find_model
+from machine.chat import with_prompt_template
+from machine.loading import adapter_in, find_model, load_tokenizer
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import Problem, load_problems
+from problems import EXAMPLES, Judge, Problem, load_problems, reading_of
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -35,8 +36,9 @@ from watch.evaluation_options import Evaluation, parse, read_ks
 from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
 from watch.files import as_json, write_whole
 from watch.lock import held
-from watch.run_folder import adapter_in, evaluations_of, trained_on_a_part
-from watch.terminal import harmless
+from watch.run_folder import evaluations_of, run_of, trained_on_a_part
+from watch.tables import BARS, SPLITS, full_table, short_table
+from watch.terminal import bar_width, wrapped
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:
@@ -100,20 +102,28 @@ def count_correct(
     rows: int = 512,
     label: str = "",
     log: Log | None = None,
+    judge: Judge | None = None,
 ) -> np.ndarray:
     """How many of `samples` completions of each problem are right: (N,) integers.
 
     settings: how to sample, with top_p beside it; adapter_on: the trained policy, or the base under it.
     rows: completions of one batch, graded and logged together. label: the draw's name on the screen and
-    in the log.
+    in the log. judge: None as the settings say; right is a reward of at least settings.right_at.
     """
+    judge = judge or Judge(settings)
     generator = torch.Generator().manual_seed(seed)
     correct = np.zeros(len(problems), dtype=int)
     group, sample_rows = min(samples, rows), settings.sample_rows
     weights = sampling_weights if adapter_on else base_weights
     with (
         weights(policy) as model,
-        tqdm(total=len(problems) * samples, desc=label, leave=False) as bar,
+        tqdm(
+            total=len(problems) * samples,
+            desc=BARS.get(label, label),
+            leave=False,
+            ncols=bar_width(),
+            bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining}",
+        ) as bar,
     ):
         for first in range(0, len(problems), max(1, rows // group)):
             batch = problems[first : first + max(1, rows // group)]
@@ -136,7 +146,8 @@ def count_correct(
                     generator=generator,
                     top_p=top_p,
                 )
-                lines = graded(batch, decode(policy, completions.tokens, completions.mask))
+                texts = decode(policy, completions.tokens, completions.mask)
+                lines = graded(batch, texts, judge, settings.right_at)
                 correct[first : first + len(batch)] += [line["correct"] for line in lines]
                 if log:
                     place = {"draw": label, "first": first, "sample": sampled, "of": len(batch)}
@@ -177,14 +188,6 @@ def compare_with_base(
 
 
 # ---------------------------------------------------------------- the comparison
-
-
-SPLITS = {
-    "full": "Full",
-    "easy": "Easy",
-    "hard": "Hard",
-    "hard_paper": "Hard as the paper has it (the base's 0 is true by construction)",
-}
 
 
 @dataclass(frozen=True)
@@ -259,33 +262,12 @@ class Comparison:
         }
 
     def table(self, splits: Sequence[str] = tuple(SPLITS)) -> str:
-        """The comparison as text: each split by k, then each kind of problem."""
-        at = {k: self.estimates(k) for k in self.ks}
-        lines = []
-        for split in splits:
-            chosen = self.splits()[split]
-            lines.append(
-                f"{SPLITS[split]}: {int(chosen.sum())} problems, {self.samples} samples each; "
-                "95% intervals over problems"
-            )
-            if not chosen.any():
-                continue
-            lines.append(f"{'':>9}  {'base':>22}  {'trained':>22}  {'trained - base':>25}")
-            for k in self.ks:
-                base, trained, gap = at[k][split].values()
-                shown = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-                lines.append(f"  pass@{k:<3}{base!s:>23}  {trained!s:>22}  {shown:>25}")
-        few, many = self.ks[0], self.ks[-1]
-        kinds, kinds_at_many = self.by_kind(few), self.by_kind(many)
-        if len(kinds) > 1:
-            lines.append(f"{'By kind':<26}{'problems':>8}{f'pass@{few}':>18}{f'pass@{many}':>18}")
-            for kind, (count, base, trained) in kinds.items():
-                _, base_many, trained_many = kinds_at_many[kind]
-                lines.append(
-                    f"  {harmless(kind):<24}{count:>8}{f'{base:.3f} -> {trained:.3f}':>18}"
-                    f"{f'{base_many:.3f} -> {trained_many:.3f}':>18}"
-                )
-        return "\n".join(lines)
+        """The comparison as text: each split by every k, then each kind of problem."""
+        return full_table(self, splits)
+
+    def summary(self) -> str:
+        """The comparison in short: a few k, and a sentence on what the numbers mean."""
+        return short_table(self)
 
 
 # ---------------------------------------------------------------- the command
@@ -294,8 +276,9 @@ class Comparison:
 def evaluate(asked: Evaluation) -> Comparison:
     """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
-    same += ("threads", "prompt_template", "seed")
+    same += ("threads", "prompt_template", "seed", "problem_column", "answer_column")
     given = {name: getattr(asked, name) for name in same} | {"adapter": adapter_in(asked.adapter)}
+    given |= reward_of(asked)
     settings, sentence = resolve(Settings(**given))
     count = asked.problems
     for name, value in (("problems", 1 if count is None else count), ("n", asked.n)):
@@ -306,10 +289,16 @@ def evaluate(asked: Evaluation) -> Comparison:
     if asked.out:
         check_place(Path(asked.out))
     find_model(settings.model)
-    side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
-    problems = load_problems(
-        asked.data, "test", count, asked.seed, "--data, --problems", asked.data_dir, side
+    tokenizer = load_tokenizer(settings.model)
+    settings, prompt = with_prompt_template(
+        settings, asked.prompt_template, tokenizer, EXAMPLES.get(settings.data)
     )
+    tell(prompt)
+    judge = Judge(settings)
+    side = "held-out" if trained_on_a_part(settings.adapter, asked.data) else "both"
+    where = "--data, --problems", asked.data_dir, side, reading_of(settings)
+    problems = load_problems(asked.data, "test", count, asked.seed, *where)
+    judge.try_on(problems)
     ks = read_ks(asked.k)
     pass_at_k(
         asked.n, np.zeros(0), max(ks, default=1)
@@ -317,8 +306,8 @@ def evaluate(asked: Evaluation) -> Comparison:
     if not 0 < asked.top_p <= 1:
         raise ValueError(f"--top-p {asked.top_p} must be above 0 and at most 1")
     of_them = ", those that its run held out of the file" if side == "held-out" else ""
-    print(f"{sentence}; adapter: {settings.adapter}; {len(problems)} problems{of_them}")
-    print(
+    tell(f"{sentence}; adapter: {settings.adapter}; {len(problems)} problems{of_them}")
+    tell(
         f"cost: {len(problems)} problems x {asked.n} samples x 3 draws (the base twice, the adapter) = "
         f"{3 * len(problems) * asked.n:,} completions of at most {settings.max_new_tokens} tokens, at "
         f"temperature {settings.temperature:g} and top-p {asked.top_p:g}"
@@ -330,8 +319,9 @@ def evaluate(asked: Evaluation) -> Comparison:
     name = log_name(asked.data, asked.n, asked.seed) + ".jsonl"
     path = Path(asked.log) if asked.log else evaluations_of(settings.adapter) / name
     with held(path):
-        log = Log(path, log_header(settings, problems, asked.n, rows) | {"top_p": asked.top_p})
-        print(
+        header = log_header(settings, problems, asked.n, rows, judge) | {"top_p": asked.top_p}
+        log = Log(path, header)
+        tell(
             f"every completion with its verdict: {log.path}; {len(log.counts)} batches are there already"
         )
         return compare_with_base(
@@ -343,7 +333,23 @@ def evaluate(asked: Evaluation) -> Comparison:
             top_p=asked.top_p,
             rows=rows,
             log=log,
+            judge=judge,
         )
+
+
+def reward_of(asked: Evaluation) -> dict:
+    """The settings that say what is right: as asked, or those of the run that wrote the adapter."""
+    names = ("reward", "reward_seconds", "right_at")
+    given = {name: getattr(asked, name) for name in names if getattr(asked, name) not in (None, ())}
+    run = run_of(adapter_in(asked.adapter))
+    if run and run.reward and not asked.reward:
+        tell(f"reward: {' + '.join(run.reward)}, that of the run (--reward)")
+        return {name: getattr(run, name) for name in names} | given
+    return given
+
+
+def tell(sentence: str) -> None:
+    print(wrapped(sentence))
 
 
 def check_place(out: Path) -> None:
@@ -371,7 +377,7 @@ def work(asked: Evaluation) -> int:
         if asked.out:
             write_whole(Path(asked.out), as_json(comparison.as_json(), indent=1) + "\n")
     finally:
-        print(comparison.table())
+        print(comparison.table() if asked.table == "full" else comparison.summary())
     return 0
 
 

@@ -7,7 +7,8 @@
   the backward pass.
 * Scoring never makes the logits of a batch. The hidden states of the completion go through the head
   a chunk of tokens at a time, and the backward pass computes each chunk again: of B*T*V numbers only
-  one chunk exists at once. With a vocabulary of 151,936 nothing else fits.
+  one chunk exists at once. With a vocabulary of 151,936 nothing else fits. (Where all tokens are one
+  chunk, as on the bundled base, its logits are kept.)
 
 LoRA, 4-bit weights (`machine/loading.py`) and chunks are ours; the paper trains full weights on 8 GPUs.
 """
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from machine import shared_prompts
+from machine.chat import turn_end
 from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
 from machine.merged_lora import can_merge, lora_layers, one_product
 from objective import TokenTerms, token_terms
@@ -52,17 +54,18 @@ class Policy:
 
     @property
     def end_ids(self) -> list[int]:
-        """The tokens that end a completion: the model's or the tokenizer's, and <|im_end|> if it exists.
+        """The tokens that end a completion: the model's or the tokenizer's, and those that end a turn.
 
         Qwen2.5's base models name <|endoftext|> only, but asked by the template qwen-boxed they end
-        their turn with <|im_end|>, and what follows would be a dialogue with themselves.
+        their turn with <|im_end|>, and what follows would be a dialogue with themselves. A tokenizer with
+        a chat template ends its turns as the template does.
         """
         ids = self.model.generation_config.eos_token_id
         ids = self.tokenizer.eos_token_id if ids is None else ids
         ids = list(ids) if isinstance(ids, list) else [ids]
-        turn_end = self.tokenizer.convert_tokens_to_ids("<|im_end|>")
-        if turn_end not in (None, self.tokenizer.unk_token_id, *ids):
-            ids.append(turn_end)
+        for end in (self.tokenizer.convert_tokens_to_ids("<|im_end|>"), turn_end(self.tokenizer)):
+            if end not in (None, self.tokenizer.unk_token_id, *ids):
+                ids.append(end)
         return ids
 
     @property
@@ -145,7 +148,7 @@ def sampling_weights(policy: Policy) -> Iterator[nn.Module]:
 def base_weights(policy: Policy) -> Iterator[nn.Module]:
     """The model that training began with: the adapter off, without gradients."""
     with torch.no_grad(), weights(policy, None):
-        yield policy.model
+        yield policy.model.get_base_model()
 
 
 @contextlib.contextmanager
@@ -334,6 +337,10 @@ def terms_in_chunks(
             ref_logits = None if ref_state is None else ref_head(ref_state) / temperature  # (n, V)
         return terms(logits, ref_logits, token, phi, arm, form)
 
+    if (
+        len(token) <= chunk_tokens
+    ):  # nothing to save memory for: the logits are kept, not computed again
+        return terms_of(state, ref_state, token, phi)
     chunks = [
         checkpoint(
             terms_of,
@@ -343,7 +350,7 @@ def terms_in_chunks(
             phi[i : i + chunk_tokens],
             use_reentrant=False,
         )
-        for i in range(0, max(len(token), 1), chunk_tokens)  # without tokens: one chunk of none
+        for i in range(0, len(token), chunk_tokens)
     ]
     return type(chunks[0])(*(torch.cat(field) for field in zip(*chunks, strict=True)))
 

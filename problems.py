@@ -1,10 +1,11 @@
-"""A problem, its prompt, and the door to where problems come from.
+"""A problem, its prompt, what a completion of it is worth, and the door to where problems come from.
 
 A problem is a question in words and a gold answer; everything else in the project sees only those two:
 
     What comes next: 2, 5, 8, 11?        gold: 14
 
-    --data puzzles | simplerl-8k | gsm8k | math500 | aime24 | aime25 | path.jsonl
+    --data puzzles | sums | simplerl-8k | gsm8k | math500 | aime24 | aime25 | FILE | FOLDER | owner/name
+    --reward verify | FILE.py:NAME
 
 `worlds/` knows how each of these is made or read. The paper trains on simplerl-8k and reports aime24 and
 aime25; the bundled puzzles are ours.
@@ -13,14 +14,18 @@ aime25; the bundled puzzles are ours.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from settings import Settings
-from worlds import files, public_sets
+from verifier import Verdict
+from worlds import files, public_sets, sums, tables
 from worlds import puzzles as bundled
+from worlds.rewards import Rewards
 
 TRAIN_PUZZLES = 1600  # bundled puzzles to train on: 200 steps of 8 prompts see each one once
+TRAIN_SUMS = 1600
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Problem:
     problem: str
     answer: str
     kind: str = ""
+    columns: Mapping[str, object] = field(default_factory=dict, hash=False)  # for --reward alone
 
 
 PROMPT_TEMPLATES = {
@@ -40,6 +46,7 @@ PROMPT_TEMPLATES = {
         "within \\boxed{}.<|im_end|>\n<|im_start|>assistant\n"
     ),
 }
+EXAMPLES = {"sums": sums.EXAMPLE}  # a problem and its answer, shown before each of the set
 
 
 def render_prompt(template: str, problem: Problem) -> str:
@@ -55,6 +62,35 @@ def render_prompt(template: str, problem: Problem) -> str:
             "that holds {problem} (--prompt-template)"
         )
     return text.replace("{problem}", problem.problem)
+
+
+class Judge:
+    """What completions are worth: the functions of --reward, or the verifier (`worlds.rewards`)."""
+
+    def __init__(self, settings: Settings):
+        """Raises ValueError, naming --reward, for a function that cannot be used."""
+        self.rewards = Rewards(settings.reward, settings.reward_seconds)
+        self.template = settings.prompt_template
+
+    def __call__(
+        self, problems: Sequence[Problem], texts: Sequence[str]
+    ) -> tuple[list[Verdict], dict[str, float]]:
+        """A Verdict for each text, and each function's mean reward where there are several.
+
+        texts: as many for each problem, one problem after the other.
+        """
+        each = len(texts) // max(len(problems), 1)
+        rows = [row for problem in problems for row in [self.row(problem)] * each]
+        return self.rewards(rows, texts)
+
+    def row(self, problem: Problem) -> dict:
+        """What a reward function is told of a problem."""
+        own = {"problem": problem.problem, "answer": problem.answer, "kind": problem.kind}
+        return {**problem.columns, **own, "prompt": render_prompt(self.template, problem)}
+
+    def try_on(self, problems: Sequence[Problem]) -> None:
+        """Raise ValueError for a function that fails on each of the first problems."""
+        self.rewards.try_on([self.row(problem) for problem in problems[:3]])
 
 
 def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
@@ -79,7 +115,15 @@ def right_completions(problem: Problem) -> dict[str, list[str]]:
 
 def is_known_set(data: str) -> bool:
     """Do the words name a set of problems? A file of the same name is then not meant."""
-    return data in ("auto", "puzzles", *public_sets.PUBLIC_SETS)
+    return data in ("auto", "puzzles", "sums", *public_sets.PUBLIC_SETS)
+
+
+def reading_of(settings: Settings) -> files.Reading:
+    """How one's own data is read: its columns, and whether anything but the verifier grades."""
+    asked = [text.partition("=")[0] for text in settings.reward]
+    return files.Reading(
+        settings.problem_column, settings.answer_column, golds=not asked or "verify" in asked
+    )
 
 
 def load_problems(
@@ -90,66 +134,71 @@ def load_problems(
     flag: str,
     data_dir: str | None = None,
     side: str = "both",
+    reading: files.Reading | None = None,
 ) -> list[Problem]:
-    """At most `count` problems (None: all) of the puzzles, of a public set, or of a JSONL file.
+    """At most `count` problems (None: all) of the puzzles, the sums, a public set, or one's own data.
 
-    split: "train", or what `puzzles` knows; a public set has train and test, and everything but
-    "train" is its test. side: of a file, "train", "held-out" or "both". Sets and files are taken in an
-    order shuffled by the seed. Raises ValueError, naming the set or file and the flag.
+    split: "train", or what `puzzles` knows; anything else has train and test, and everything but
+    "train" is its test. side: of data that has no test, "train", "held-out" or "both". Sets and files are
+    taken in an order shuffled by the seed. Raises ValueError, naming the set or file and the flag.
     """
     if data == "puzzles":
         try:
             return puzzles(split, count, seed)
         except ValueError as error:
             raise ValueError(f"{error} ({flag})") from error
+    if data == "sums":
+        side = "train" if split == "train" else "test"
+        return [Problem(*row) for row in sums.sums(side, count or TRAIN_SUMS, seed)]
     if data in public_sets.PUBLIC_SETS:
         rows = public_sets.read_public(
             data, "train" if split == "train" else "test", flag, data_dir
         )
-    elif Path(data).suffix or Path(data).exists():
-        rows = files.read_jsonl(Path(data), flag)
-        if side != "both":
+    elif tables.is_named(data) or Path(data).suffix:
+        rows = files.read_own(data, flag, split, reading)
+        if side != "both" and not files.has_test(data, flag):
             rows = [row for row in rows if files.is_held_out(row[0]) == (side == "held-out")]
     else:
         raise ValueError(
-            f"{data!r} is neither puzzles, nor a set known here ({', '.join(public_sets.PUBLIC_SETS)}), "
-            f"nor a JSONL file ({flag})"
+            f"{data!r} is neither puzzles, sums, a set known here "
+            f"({', '.join(public_sets.PUBLIC_SETS)}), nor a file ({', '.join(tables.SUFFIXES)}), a folder, "
+            f"or owner/name of the hub ({flag})"
         )
     random.Random(seed).shuffle(rows)
     return [Problem(*row) for row in rows[:count]]
 
 
-def training_problems(
-    data: str, seed: int, data_dir: str | None = None, side: str = "both"
-) -> list[Problem]:
+def training_problems(settings: Settings, side: str = "both") -> list[Problem]:
     """What --data trains on: of the bundled puzzles TRAIN_PUZZLES, of anything else all there are."""
-    count = TRAIN_PUZZLES if data == "puzzles" else None
-    return load_problems(data, "train", count, seed, "--data", data_dir, side)
+    data, count = settings.data, TRAIN_PUZZLES if settings.data == "puzzles" else None
+    options = settings.data_dir, side, reading_of(settings)
+    return load_problems(data, "train", count, settings.seed, "--data", *options)
 
 
 def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
     """What a run trains on, and what pass@k is measured on: held out from it.
 
-    A file that is both --data and --eval-data is split by a hash of each problem, and the split is
-    printed.
+    Data of one's own that is both --data and --eval-data and has no test of its own is split by a hash of
+    each problem, and the split is printed.
     """
-    one_file = not is_known_set(settings.data) and settings.eval_data == settings.data
-    split = one_file and settings.eval_problems > 0
+    one_source = not is_known_set(settings.data) and settings.eval_data == settings.data
+    split = (
+        one_source and settings.eval_problems > 0 and not files.has_test(settings.data, "--data")
+    )
     train, held_out = ("train", "held-out") if split else ("both", "both")
-    training = training_problems(settings.data, settings.seed, settings.data_dir, train)
+    training = training_problems(settings, train)
     measured: list[Problem] = []
     if settings.eval_problems:
         flags, count = "--eval-data, --eval-problems", settings.eval_problems
-        measured = load_problems(
-            settings.eval_data, "test", count, settings.seed, flags, settings.data_dir, held_out
-        )
+        options = settings.data_dir, held_out, reading_of(settings)
+        measured = load_problems(settings.eval_data, "test", count, settings.seed, flags, *options)
     if split:
         if not training or not measured:
             raise ValueError(
                 f"{settings.data} is too small to hold problems out of it ({len(training)} to train on, "
                 f"{len(measured)} held out): give other problems with --eval-data, or --eval-problems 0"
             )
-        print(
+        files.say_once(
             f"data: {settings.data} is split by a hash of each problem: {len(training)} to train on, "
             f"{len(measured)} held out for pass@k (or name others with --eval-data)"
         )
@@ -177,12 +226,7 @@ def problems_that_fit(
             f"the prompt of the problem {empty[:60]!r} has no token (--prompt-template)"
         )
     limit = max_prompt_tokens or max(lengths)
-    kept = [p for p, length in zip(problems, lengths, strict=True) if length <= limit]
-    if len(kept) < len(problems):
-        print(
-            f"data: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
-            f"prompts are longer than --max-prompt-tokens {limit}"
-        )
+    kept, _ = within(problems, lengths, limit, "data")
     if not kept:
         raise ValueError(
             f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
@@ -196,3 +240,21 @@ def problems_that_fit(
             "the training with --max-prompt-tokens"
         )
     return kept
+
+
+def within(
+    problems: list[Problem], lengths: list[int], limit: int, what: str
+) -> tuple[list[Problem], list[int]]:
+    """The problems whose prompts have at most `limit` tokens, and their lengths; says what it leaves out.
+
+    >>> within([Problem("a", "1"), Problem("b", "2")], [3, 9], 5, "data")[1]
+    data: 1 of 2 problems left out, their prompts are longer than --max-prompt-tokens 5
+    [3]
+    """
+    kept = [(p, n) for p, n in zip(problems, lengths, strict=True) if n <= limit]
+    if len(kept) < len(problems):
+        files.say_once(
+            f"{what}: {len(problems) - len(kept)} of {len(problems)} problems left out, their "
+            f"prompts are longer than --max-prompt-tokens {limit}"
+        )
+    return [p for p, _ in kept], [n for _, n in kept]

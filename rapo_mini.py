@@ -25,23 +25,26 @@ import torch
 from tqdm import tqdm
 
 from machine import cost, plan
+from machine.chat import with_prompt_template
+from machine.devices import keep_to_the_card, why_no_gpu
+from machine.fixed_decode import CaptureFailed
 from machine.limit import OutOfPieces, Pieces, pieces_of
-from machine.loading import find_model
+from machine.loading import adapter_in, find_model, load_tokenizer
+from machine.shapes import context_of, shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import Problem, both_sides, problems_that_fit, render_prompt
-from settings import Settings, learning_rate, resolve, traced_steps
+from problems import EXAMPLES, Judge, Problem, both_sides, problems_that_fit, render_prompt, within
+from settings import Settings, is_bundled, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch import forks, target
 from watch.command_line import command, guarded, resumed
 from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
 from watch.figures import draw_run
 from watch.files import as_json, digest, write_whole
-from watch.progress import Progress
+from watch.progress import Progress, what_next
 from watch.recorder import Recorder
 from watch.run_folder import (
-    adapter_in,
     folder_digest,
     model_digest,
     read_metrics,
@@ -49,7 +52,10 @@ from watch.run_folder import (
     save_adapter,
 )
 from watch.run_state import Owner
+from watch.tables import SHORT
+from watch.terminal import wrapped
 from watch.tracer import Trace
+from watch.trackers import Reporter, check_installed
 
 GIVE_UP_AFTER = 3  # steps in a row whose loss or gradient is not finite
 SAVE_SECONDS = 20  # a state is saved when the last one is older than this
@@ -69,6 +75,7 @@ def train(run: Run) -> Ending:
         while run.step < run.settings.steps:
             metrics, rolled = train_step(run)
             progress.add(metrics, rolled)  # the line of metrics.jsonl, and the screen
+            run.reporter.step(metrics, rolled)
             gave_up = progress.skipped_in_a_row() >= GIVE_UP_AFTER
             if gave_up or progress.stopped or run.save_is_due():
                 run.save()
@@ -82,11 +89,11 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     settings, step = run.settings, run.step
     problems = run.problems_of(step)
     rate = run.set_learning_rate(step)
-    rolled = rollout(run.policy, problems, settings, step, run.pieces)
+    rolled = rollout(run.policy, problems, settings, step, run.pieces, run.judge)
     asked = target.asked_of(run.policy, rolled, settings)
     found = forks.fork_metrics(run.policy, settings, step)  # before the policy changes
     if step == 0 and asked:
-        tqdm.write(target.in_words(asked, settings))  # above the bar
+        tqdm.write(wrapped(target.in_words(asked, settings)))  # above the bar
     recorder = Recorder(run.policy, rolled, settings) if step in run.traced else None
     learned = learn(run.policy, run.optimizer, rolled, settings, recorder)
     metrics = {"step": step, "lr": rate, **learned.metrics, **found}
@@ -114,8 +121,10 @@ class Run:
             Path(settings.out),
             Owner(Path(settings.out)),
         )
-        find_model(settings.model)  # first: without it, or a network, nothing else matters
+        check_installed(settings.report_to)
+        self.judge = Judge(settings)
         self.problems, self.eval_problems = both_sides(settings)
+        self.judge.try_on(self.problems)
         prompts = [render_prompt(settings.prompt_template, p) for p in self.problems]
         self.policy = load_policy(
             settings.model,
@@ -131,18 +140,22 @@ class Run:
         self.step, self.seconds, self.saved_at = 0, Counter(), time.monotonic()
         self.traced = traced_steps(settings) if settings.trace else set()
         self.trace = Trace(Path(settings.trace)) if settings.trace else None
+        self.reporter = Reporter(replace(settings, report_to="none"), self.out)  # until it begins
 
     def check_lengths(self, prompts: list[str]) -> None:
-        """Leave out training problems with long prompts: see `problems_that_fit`."""
+        """Leave out problems with long prompts: see `problems_that_fit`."""
         settings, encode = self.settings, self.policy.tokenizer.encode
         held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
+        lengths = [len(encode(prompt)) for prompt in held_out]
+        if limit := settings.max_prompt_tokens:  # what the memory plan counts with
+            self.eval_problems, lengths = within(self.eval_problems, lengths, limit, "evaluation")
         self.problems = problems_that_fit(
             self.problems,
             [len(encode(prompt)) for prompt in prompts],
             max_prompt_tokens=settings.max_prompt_tokens,
             max_new_tokens=settings.max_new_tokens,
-            context=self.policy.model.config.max_position_embeddings,
-            also=max((len(encode(prompt)) for prompt in held_out), default=0),
+            context=context_of(self.policy.model.config),
+            also=max(lengths, default=0),
         )
 
     def problems_of(self, step: int) -> list[Problem]:
@@ -176,6 +189,8 @@ class Run:
         found = {"model": model_digest(settings.model, config)}
         for name, problems in (("data", self.problems), ("eval_data", self.eval_problems)):
             found[name] = digest([repr(problems).encode()])
+        if settings.reward:
+            found["reward"] = self.judge.rewards.sha256()
         if settings.adapter:
             found["adapter"] = folder_digest(Path(settings.adapter))
         return found
@@ -187,6 +202,7 @@ class Run:
         self.out = self.owner.begin(self.settings, self.inputs(), own_name=own_name)
         self.settings = replace(self.settings, out=str(self.out))
         self.save()
+        self.report()
 
     def go_on(self) -> None:
         """Back to the last saved state, with metrics.jsonl cut to what it has seen; checked before."""
@@ -197,6 +213,11 @@ class Run:
         if state:
             self.restore(state)
         self.owner.go_on(self.settings, state)
+        self.report()
+
+    def report(self) -> None:
+        """From now on the run's tracker is told of each step."""
+        self.reporter = Reporter(self.settings, self.out, self.owner.id, self.step)
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """What is trained, and a refreshed reference, by name."""
@@ -228,22 +249,24 @@ class Run:
 # ---------------------------------------------------------------- before and after
 
 
-def finish(run: Run) -> None:
+def finish(run: Run, measure: bool = True) -> None:
     """Measure base and trained pass@k, write summary.json and curves.png, print the table.
 
+    measure: False leaves pass@k out, which takes minutes on a large model.
     Every batch of completions is logged: stopped in the middle, the resumed run takes up what is there.
     """
     settings = run.settings
     save_adapter(run.policy.model, run.out)
     metrics, comparison, began = read_metrics(run.out), None, time.perf_counter()
-    if run.eval_problems:
+    if measure and run.eval_problems:
         comparison = compare_with_base(
             run.policy,
             run.eval_problems,
             settings,
             samples=settings.eval_samples,
             rows=rows_of_a_batch(settings.model),
-            log=evaluation_log(settings, run.eval_problems, run.out, run.step),
+            judge=run.judge,
+            log=evaluation_log(settings, run.eval_problems, run.out, run.step, run.judge),
         )
     evaluation, tiers = comparison and comparison.as_json(), None
     if comparison and settings.eval_data == "puzzles":
@@ -261,15 +284,17 @@ def finish(run: Run) -> None:
     }
     write_whole(run.out / "summary.json", as_json(summary, indent=1) + "\n")
     draw_run(metrics, settings.arm, run.out / "curves.png", evaluation)
+    run.reporter.end(evaluation, run.out / "curves.png", run.step)
     if comparison:
-        print(comparison.table(("full", "easy", "hard")))
+        print(comparison.table(SHORT) if settings.table == "full" else comparison.summary())
     if tiers:
-        print(forks.in_words(tiers, settings.eval_samples))
+        tell(" ".join(forks.in_words(tiers, settings.eval_samples).split()))
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
-    print(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
+    tell(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
         folder = run.trace.folder
-        print(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
+        tell(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
+    print(what_next(settings, run.step, run.problems))
 
 
 def start(given: Settings) -> Run | None:
@@ -286,15 +311,28 @@ def start(given: Settings) -> Run | None:
             settings = replace(settings, adapter=adapter_in(settings.adapter))
         if not (settings.dry_run or given.out is None):
             refuse_used(Path(settings.out))  # before anything is loaded
-    print(sentence)
+    tell(sentence)
+    if torch.cuda.is_available():
+        keep_to_the_card()
+    else:
+        tell(f"device: {why_no_gpu()}")
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
+        if not given.resume:
+            settings = plan.fitted(settings, given, card)
         print(plan.report(settings, card))
-        print(cost.table(plan.shape_of(settings.model), settings))
+        print(cost.table(shape_of(settings.model), settings))
         plan.check_fits(settings, card)
     if settings.dry_run:
         return None
-    print(
+    find_model(settings.model)  # first: without it, or a network, nothing else matters
+    if not given.resume:
+        tokenizer = load_tokenizer(settings.model)
+        settings, sentence = with_prompt_template(
+            settings, given.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+        )
+        tell(sentence)
+    tell(
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {weights_in_words(settings)}, entropy "
         f"weight {settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
     )
@@ -302,17 +340,21 @@ def start(given: Settings) -> Run | None:
     try:
         if given.resume:
             run.go_on()
-            print(f"state: {run.step} steps done, {settings.steps} wanted")
+            tell(f"state: {run.step} steps done, {settings.steps} wanted")
         else:
             run.begin(own_name=given.out is None)
     except BaseException:
         run.owner.release()
         raise
-    print(
+    tell(
         f"data: {len(run.problems)} problems; a step is {settings.prompts} prompts x "
         f"{settings.group_size} completions; run folder: {run.out}"
     )
     return run
+
+
+def tell(sentence: str) -> None:
+    print(wrapped(sentence))
 
 
 def weights_in_words(settings: Settings) -> str:
@@ -350,8 +392,13 @@ def work(given: Settings) -> int:
     try:
         ending = train(run)
         if ending is not Ending.DONE:
-            print(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
-        finish(run)
+            tell(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
+        slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
+        if slow and run.eval_problems:
+            tell(
+                f"pass@k is not measured now: python pass_at_k.py --adapter {run.out}/adapter does it"
+            )
+        finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:
         if run.settings.updates == 1:  # else the adapter may stand amid a step
@@ -359,13 +406,14 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except (OtherLog, target.TooFlat) as error:
+    except (OtherLog, target.TooFlat, CaptureFailed) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError):
         print(f"\nwhat was finished is kept; go on with: {go_on_with(run)}", file=sys.stderr)
         raise
     finally:
+        run.reporter.close()
         run.owner.release()
 
 

@@ -5,7 +5,8 @@ drawn:
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
-* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`);
+* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`), and for a small
+  model on the CPU it is written out in few operations (`machine/lean_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
 Left out of training on purpose: top-k and top-p. They change the distribution that y comes from, and
@@ -22,7 +23,9 @@ import torch
 from torch import Tensor
 
 from machine.fixed_decode import FixedDecoder, prefill
+from machine.lean_decode import LeanDecoder, fits
 from machine.limit import sample_less, within_memory
+from machine.slow import slow
 
 
 class Completions(NamedTuple):
@@ -49,7 +52,8 @@ def draw(
     logp = torch.log_softmax(logits.float() / temperature, dim=-1)  # (b, V)
     if top_p < 1:
         logp = nucleus(logp, top_p)  # (b, V)
-    cumulative = logp.double().exp().cumsum(dim=-1)  # (b, V), in 64 bits: V may be 150,000
+    mass = logp.exp() if logp.is_cuda else logp.double().exp()  # (b, V): a consumer card's is slow
+    cumulative = mass.cumsum(dim=-1, dtype=torch.float64)  # (b, V), in 64 bits: V may be 150,000
     target = noise.double()[:, None] * cumulative[:, -1:]  # (b, 1), below the last entry
     token = torch.searchsorted(
         cumulative, target, right=True
@@ -111,15 +115,26 @@ def sample(
         torch.zeros((batch, max_new_tokens), device=device),  # (B, T)
         torch.zeros(batch, dtype=torch.bool, device=device),  # (B,)
     )
-    ends = torch.tensor(end_ids, device=device)
+    ends, decoder = torch.tensor(end_ids, device=device), None
+    kind = FixedDecoder if fixed else LeanDecoder if fits(model) else GrowingDecoder
     for rows in torch.arange(batch, device=device).split(rows_at_once or batch):  # (b,)
         prompts, copies = torch.unique_consecutive(rows // group_size, return_counts=True)
-        decoder = (FixedDecoder if fixed else GrowingDecoder)(
-            model, prompt_ids[prompts], prompt_mask[prompts], copies, max_new_tokens
-        )
+        ids, real = without_common_padding(prompt_ids[prompts], prompt_mask[prompts])  # (p, l)
+        if isinstance(decoder, FixedDecoder):
+            decoder.begin(ids, real, copies)  # its memory and its graphs stay
+        else:
+            decoder = None  # its cache goes before the next one comes
+            room = prompt_ids.shape[1] - ids.shape[1] + max_new_tokens  # the widest part's
+            decoder = kind(model, ids, real, copies, room)
         sample_to_their_ends(decoder, rows, noise, temperature, top_p, ends, out)
     longest = int(out.mask.sum(dim=1).max())
     return Completions(*(x[:, :longest] for x in out[:3]), out.ended)
+
+
+def without_common_padding(prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Prompts (p, L), padded left, without the columns in which none of them has a token: (p, l)."""
+    first = int(prompt_mask.any(dim=0).int().argmax())
+    return prompt_ids[:, first:], prompt_mask[:, first:]
 
 
 def sample_within_memory(
@@ -144,7 +159,7 @@ def sample_within_memory(
 
 
 def sample_to_their_ends(
-    decoder: GrowingDecoder | FixedDecoder,
+    decoder: GrowingDecoder | LeanDecoder | FixedDecoder,
     running: Tensor,
     noise: Tensor,
     temperature: float,
@@ -154,7 +169,7 @@ def sample_to_their_ends(
 ) -> None:
     """Sample the rows `running` (b,) to their ends, and write them into `out`. noise (T, B)."""
     logits = decoder.logits  # (b, V) after the prompts
-    for t in range(len(noise)):
+    for t in slow(range(len(noise)), f"sampling {len(running)} completions"):
         token, token_logp = draw(logits, noise[t, running], temperature, top_p)  # (b,), (b,)
         out.tokens[running, t], out.logp[running, t] = token, token_logp
         out.mask[running, t] = 1

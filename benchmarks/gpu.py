@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py                                # Qwen2.5-3B's shape in NF4
     python benchmarks/gpu.py --shape tiny --device cpu      # the same program, to see that it runs
+    python benchmarks/gpu.py --first-contact                # ten minutes, a verdict a line
 
 Speed and memory do not depend on what the weights are. Random weights draw no end token, so every
 completion has full length: the longest case. Printed: tokens a second of sampling and of learning, how a
@@ -29,9 +30,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from machine import plan  # noqa: E402
+from machine.devices import why_no_gpu  # noqa: E402
+from machine.head import widen  # noqa: E402
 from machine.limit import pieces_of  # noqa: E402
 from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
-from machine.plan import GIB, PUBLISHED, Shape  # noqa: E402
+from machine.plan import GIB  # noqa: E402
+from machine.shapes import PUBLISHED, Shape  # noqa: E402
 from policy import Policy  # noqa: E402
 from problems import Problem  # noqa: E402
 from sampler import Completions, sample  # noqa: E402
@@ -69,6 +73,8 @@ class Options:
     """Completions learned from at a time."""
     chunk_tokens: int = 64
     """Tokens whose logits exist at once."""
+    first_contact: bool = False
+    """Instead: under ten minutes, try what could break on a card, a verdict a line."""
     out: str | None = None
     """Write the numbers to this JSON file too."""
 
@@ -104,6 +110,7 @@ def random_policy(shape: Shape, device: str, dtype: torch.dtype, settings: Setti
             setattr(module, key, nn.Parameter(value, requires_grad=False))
     model.model.rotary_emb = type(model.model.rotary_emb)(config=config).to(device)
     model.tie_weights()
+    widen(model.get_output_embeddings())
     model.is_loaded_in_4bit = True  # peft asks this before it looks for 4-bit layers
     model.requires_grad_(False)
     adapter = with_new_lora(model, settings.lora_r, settings.seed)
@@ -222,8 +229,8 @@ def decode_bytes(shape: Shape, settings: Settings, prompt: int, rows: int) -> fl
 # ---------------------------------------------------------------- what is measured
 
 
-def measure(options: Options) -> dict:
-    """Take the steps; every number that is printed."""
+def prepared(options: Options) -> tuple[Settings, Policy, Tensor]:
+    """The settings of the options, a model of random weights, and prompts (P, L) of random tokens."""
     shape, device = SHAPES[options.shape], options.device
     given = Settings(
         dry_run=True, gpu_memory=8.0, threads=0, max_prompt_tokens=options.prompt_tokens
@@ -239,11 +246,16 @@ def measure(options: Options) -> dict:
     given = replace(given, **{name: getattr(options, name) for name in names})
     settings, _ = resolve(given)
     dtype = compute_dtype("cuda") if device == "cuda" else torch.bfloat16
-    policy = random_policy(shape, device, dtype, settings)
+    size = (options.prompts, options.prompt_tokens)
+    ids = torch.randint(1, shape.vocabulary, size, device=device)
+    return settings, random_policy(shape, device, dtype, settings), ids
+
+
+def measure(options: Options) -> dict:
+    """Take the steps; every number that is printed."""
+    shape, device = SHAPES[options.shape], options.device
+    settings, policy, ids = prepared(options)
     optimizer = make_optimizer(policy, settings)
-    ids = torch.randint(
-        1, shape.vocabulary, (options.prompts, options.prompt_tokens), device=device
-    )
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     times, parity, held = {"sample": [], "learn": []}, [], []
@@ -271,7 +283,7 @@ def measure(options: Options) -> dict:
         "device": torch.cuda.get_device_name() if on_gpu else "CPU",
         "date": datetime.date.today().isoformat(),
         "torch": torch.__version__,
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": str(policy.dtype).removeprefix("torch."),
         "options": asdict(options),
         "sampling_tokens_per_second": tokens / sample_s,
         "learning_tokens_per_second": tokens / learn_s,
@@ -322,11 +334,18 @@ def main(options: Options) -> int:
     """Print the report; the exit status (2: no such device here)."""
     if options.device == "cuda" and not torch.cuda.is_available():
         print(
-            "gpu: no CUDA GPU is here: --device cpu --shape tiny shows that it runs",
+            f"gpu: no CUDA GPU can be used ({why_no_gpu()}): --device cpu --shape tiny shows that "
+            "it runs",
             file=sys.stderr,
         )
         return 2
     quiet_libraries()
+    if options.first_contact:
+        from first_contact import report
+
+        for line in report(options):
+            print(line, flush=True)
+        return 0
     found = measure(options)
     print(as_text(found))
     if options.out:

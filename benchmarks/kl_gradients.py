@@ -46,7 +46,7 @@ class Options:
     """Cosines between the KL gradients of the arms and the true ones."""
 
     adapter: Path
-    """Folder of a trained adapter on the bundled base."""
+    """Folder of an adapter on the bundled base, or of the run that trained it."""
     prompts: int = 32
     """Validation puzzles."""
     group_size: int = 16

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
-from machine.plan import GIB, KNOBS, Shape, cache_bytes, largest_that_fits, weight_bytes
+from machine.plan import GIB, KNOBS, cache_bytes, largest_that_fits, weight_bytes
+from machine.shapes import Shape
 from settings import Settings
 
 
@@ -29,7 +30,7 @@ CARDS = (
 )
 USED_FLOPS = 0.5  # share of the peak that learning reaches [assumed]
 USED_BANDWIDTH = 0.5  # share of the bandwidth that decoding reaches [assumed]
-PASSES = 4  # reference, policy, policy again (checkpointed layers), gradients of the activations
+PASSES = 3  # reference, policy, gradients of the activations; checkpointed layers run once more
 
 
 def step_seconds(shape: Shape, settings: Settings, card: Card) -> tuple[float, float]:
@@ -40,7 +41,8 @@ def step_seconds(shape: Shape, settings: Settings, card: Card) -> tuple[float, f
     weights = weight_bytes(shape, settings.quant)
     read = weights + cache_bytes(shape, at_once, prompt + new // 2)  # bytes a token of all at once
     sampling = ceil(rows / at_once) * new * read / (card.bandwidth * USED_BANDWIDTH)
-    products = 2 * (weight_bytes(shape, "none") / 2) * rows * (prompt + new) * PASSES  # operations
+    passes = PASSES + bool(settings.checkpoint_layers)
+    products = 2 * (weight_bytes(shape, "none") / 2) * rows * (prompt + new) * passes  # operations
     return sampling, products / (card.flops * USED_FLOPS)
 
 

@@ -61,6 +61,16 @@ def merged_weight(layer: nn.Module, adapter: str) -> Tensor:
         return torch.addmm(layer.weight, b, a, alpha=layer.scaling[adapter])
 
 
+def product_of(layer: nn.Module) -> tuple[Tensor, Tensor | None] | None:
+    """The weight (out, in) and bias that a layer multiplies with now, if that is all that it does."""
+    if type(layer) is nn.Linear:
+        return layer.weight, layer.bias
+    now = vars(layer).get("forward")  # put there by `one_product`
+    if not isinstance(now, partial) or now.func is not linear:
+        return None
+    return now.keywords["weight"], now.keywords["bias"]
+
+
 @contextlib.contextmanager
 def one_product(layers: list[nn.Module], adapter: str | None) -> Iterator[None]:
     """While this lasts, each layer is one product: with W' of an adapter, or with W for None.

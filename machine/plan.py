@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from machine.fixed_decode import power_of_two
-from settings import GPU_BASE, Settings
+from machine.shapes import Shape, shape_of
+from settings import Settings
 
 GIB = 2**30
 CONTEXT = 0.5 * GIB  # the CUDA context, its libraries' code and workspaces [assumed]
@@ -32,68 +33,6 @@ KNOBS = {  # what changes memory, speed and last digits, and the sizes that are 
     "chunk_tokens": (16, 32, 64, 128, 256),
 }
 CARDS = (8, 12, 16, 24)  # GB, as they are sold; a card of 8 GB has 8 GiB
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The numbers of a decoder's config on which its memory depends (the families Qwen2 and Llama)."""
-
-    vocabulary: int
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    kv_heads: int  # fewer than heads: grouped-query attention
-    head_dim: int
-    tied: bool  # the head is the embedding
-    biases: bool  # of q, k and v
-    context: int  # tokens
-
-    def linears(self) -> list[tuple[int, int]]:
-        """(out, in) of the seven linear layers of a block: q, k, v, o, gate, up, down."""
-        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        block = [(q, self.hidden), (kv, self.hidden), (kv, self.hidden), (self.hidden, q)]
-        return [*block, *2 * [(self.intermediate, self.hidden)], (self.hidden, self.intermediate)]
-
-
-# config.json of Qwen/Qwen2.5-3B as published on the hub: a plan needs neither network nor weights.
-PUBLISHED = {
-    GPU_BASE: Shape(151936, 2048, 11008, 36, 16, 2, 128, tied=True, biases=True, context=32768)
-}
-
-
-def shape_of(model: str) -> Shape:
-    """The published shape of the default model, else that of the config in a folder or on the hub.
-
-    Raises ValueError, naming the flag, for a config that cannot be read or is of another family.
-    """
-    if model in PUBLISHED:
-        return PUBLISHED[model]
-    from transformers import AutoConfig
-
-    try:
-        return shape_of_config(AutoConfig.from_pretrained(model, trust_remote_code=False))
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"the memory of {model!r} cannot be planned: give --model a folder with a config.json of the "
-            f"family Qwen2 or Llama, or a Hugging Face id that can be reached "
-            f"({str(error).splitlines()[0]})"
-        ) from error
-
-
-def shape_of_config(config) -> Shape:
-    return Shape(
-        config.vocab_size,
-        config.hidden_size,
-        config.intermediate_size,
-        config.num_hidden_layers,
-        config.num_attention_heads,
-        config.num_key_value_heads,
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
-        config.tie_word_embeddings,
-        getattr(config, "attention_bias", config.model_type == "qwen2"),
-        config.max_position_embeddings,
-    )
 
 
 # ---------------------------------------------------------------- what always lies there
@@ -115,10 +54,9 @@ def nf4_bytes(out: int, into: int) -> int:
 def weight_bytes(shape: Shape, quant: str) -> int:
     """The frozen base: linear layers in NF4 or 16 bits; embeddings, head, norms, biases in 16 bits."""
     block = sum(nf4_bytes(*m) if quant == "nf4" else HALF * m[0] * m[1] for m in shape.linears())
-    norms = (2 * shape.layers + 1) * shape.hidden
-    biases = shape.layers * sum(out for out, _ in shape.linears()[:3]) if shape.biases else 0
+    small = shape.layers * shape.small() + shape.hidden  # norms and biases, the last norm
     tables = (1 if shape.tied else 2) * shape.vocabulary * shape.hidden
-    return shape.layers * block + HALF * (norms + biases + tables)
+    return shape.layers * block + HALF * (small + tables)
 
 
 def lora_parameters(shape: Shape, lora_r: int) -> int:
@@ -277,6 +215,28 @@ def largest_that_fits(shape: Shape, settings: Settings, card: float) -> Settings
             if possible and plan(shape, tried).total <= card:
                 best = tried
     return best
+
+
+def fitted(settings: Settings, given: Settings, card: float) -> Settings:
+    """The settings with what `given` leaves open chosen for a card of `card` bytes.
+
+    As many --sample-rows as fit: more rows are fewer passes over the weights. No --checkpoint-layers
+    where the activations fit: each layer then runs once forward, not twice. Where nothing fits,
+    `check_fits` says what to lower.
+    """
+    shape, batch = shape_of(settings.model), settings.prompts * settings.group_size
+    changes = []
+    if given.sample_rows is None:
+        sizes = [min(rows, batch) for rows in KNOBS["sample_rows"] if rows < 2 * batch]
+        settings = replace(settings, sample_rows=1)
+        changes += [{"sample_rows": rows} for rows in sizes]
+    if given.checkpoint_layers is None:
+        changes.append({"checkpoint_layers": False})
+    for change in changes:
+        tried = replace(settings, **change)
+        if plan(shape, tried).total <= card:
+            settings = tried
+    return settings
 
 
 def table_of_cards(shape: Shape, settings: Settings) -> str:

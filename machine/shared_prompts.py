@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from machine.devices import sees_groups
+
 NAME = "shared_prompts"  # of `attend` in transformers' table of attention functions
 
 
@@ -97,15 +99,29 @@ def attend(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if packed is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        mask = explicit(query) if attention_mask is None else attention_mask
+        return sdpa_attention_forward(module, query, key, value, mask, **options)
     sizes = (packed.prompts, packed.completions)
     parts = [blocks(x, sizes) for x in (query, key, value)]  # each (p, h, L, d) and (b, h, C, d)
     (q_prompt, q), (k_prompt, k), (v_prompt, v) = parts
-    of_prompts, _ = sdpa_attention_forward(module, q_prompt, k_prompt, v_prompt, None, **options)
+    mask = explicit(q_prompt)
+    of_prompts, _ = sdpa_attention_forward(module, q_prompt, k_prompt, v_prompt, mask, **options)
     k = torch.cat([k_prompt.index_select(0, packed.prompt), k], dim=2)  # (b, h, L + C, d)
     v = torch.cat([v_prompt.index_select(0, packed.prompt), v], dim=2)  # (b, h, L + C, d)
     of_rows, _ = sdpa_attention_forward(module, q, k, v, packed.mask, **options)  # (b, C, heads, d)
     return torch.cat([of_prompts.flatten(0, 1), of_rows.flatten(0, 1)])[None], None
+
+
+def explicit(query: Tensor) -> Tensor | None:
+    """The causal mask (1, 1, L, L) for a card before sm80, None for any other. query (b, heads, L, d).
+
+    Without a mask transformers hands over grouped heads as they are, and there only the slowest form of
+    attention takes them so; with one it repeats keys and values, and the memory-efficient form runs.
+    """
+    length = query.shape[2]
+    if length == 1 or sees_groups():
+        return None
+    return torch.ones(length, length, dtype=torch.bool, device=query.device).tril()[None, None]
 
 
 def blocks(row: Tensor, sizes: tuple[tuple[int, int], ...]) -> list[Tensor]:

@@ -18,24 +18,27 @@ from pathlib import Path
 
 import torch
 
-from machine.loading import load_base, lora_config, with_saved_lora
+from machine.chat import with_prompt_template
+from machine.loading import load_base, load_tokenizer, lora_config, with_saved_lora
+from machine.shapes import context_of
 from policy import Policy
-from problems import problems_that_fit, render_prompt, training_problems
+from problems import EXAMPLES, Judge, problems_that_fit, render_prompt, training_problems
 from scale.options import Options, TrainerCallback, check_options, config_of, need_trl
 from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
 from watch.command_line import resumed
-from watch.run_folder import cut_metrics, save_config
+from watch.run_folder import cut_metrics, name_base, save_config
+from watch.trackers import check_installed
 
 
-def training_rows(settings: Options, tokenizer, context: int):
-    """The training problems as a `datasets.Dataset` with the columns prompt and answer.
+def training_rows(settings: Options, tokenizer, context: int, judge: Judge):
+    """The training problems as a `datasets.Dataset`: prompt, answer, and for --reward all there is.
 
     context: the model's, in tokens. Raises ValueError as `problems_that_fit` does.
     """
     from datasets import Dataset
 
-    problems = training_problems(settings.data, settings.seed, settings.data_dir)
+    problems = training_problems(settings)
     prompts = [render_prompt(settings.prompt_template, p) for p in problems]
     kept = problems_that_fit(
         problems,
@@ -44,9 +47,11 @@ def training_rows(settings: Options, tokenizer, context: int):
         max_new_tokens=settings.max_new_tokens,
         context=context,
     )
-    return Dataset.from_list(
-        [{"prompt": render_prompt(settings.prompt_template, p), "answer": p.answer} for p in kept]
-    )
+    judge.try_on(kept)
+    rows = [judge.row(p) for p in kept]
+    if not settings.reward:  # the verifier needs no more
+        rows = [{name: row[name] for name in ("prompt", "answer")} for row in rows]
+    return Dataset.from_list(rows)
 
 
 class MetricsLog(TrainerCallback):
@@ -71,11 +76,13 @@ def make_trainer(settings: Options) -> tuple[RAPOTrainer, Options]:
     model, tokenizer = load_base(settings.model, settings.quant)
     model.generation_config.eos_token_id = Policy(model, tokenizer, settings.quant).end_ids
     lora = lora_config(settings.lora_r)
-    rows = training_rows(settings, tokenizer, model.config.max_position_embeddings)
+    judge = Judge(settings)
+    rows = training_rows(settings, tokenizer, context_of(model.config), judge)
     if settings.adapter:
         model, lora = with_saved_lora(model, settings.adapter, settings.model), None
     trainer = RAPOTrainer(
         model,
+        judge.rewards.as_trl() if settings.reward else None,
         args=config,
         train_dataset=rows,
         processing_class=tokenizer,
@@ -109,6 +116,12 @@ def train(given: Options) -> int:
         else:
             settings, sentence = resolve(given)
             check_options(given, settings)
+            tokenizer = load_tokenizer(settings.model)
+            settings, prompt = with_prompt_template(
+                settings, given.prompt_template, tokenizer, EXAMPLES.get(settings.data)
+            )
+            sentence += f"; {prompt}"
+        check_installed(settings.report_to)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         trainer, settings = make_trainer(settings)
@@ -124,4 +137,6 @@ def train(given: Options) -> int:
         cut_metrics(out, updates)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / "adapter"))
+    if trainer.accelerator.is_main_process:
+        name_base(out / "adapter")
     return 0

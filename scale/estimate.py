@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from machine.plan import PUBLISHED, Shape, cache_bytes, lora_parameters, weight_bytes
+from machine.plan import cache_bytes, lora_parameters, weight_bytes
+from machine.shapes import PUBLISHED, Shape
 from settings import GPU_BASE
 
 

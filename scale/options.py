@@ -220,6 +220,8 @@ ELSEWHERE = {
     "eval_data": "python pass_at_k.py --adapter",
     "eval_problems": "python pass_at_k.py --adapter",
     "eval_samples": "python pass_at_k.py --adapter",
+    "right_at": "python pass_at_k.py --right-at",
+    "table": "python pass_at_k.py --table",
     "refresh_reference": "python rapo_mini.py --refresh-reference",
     "alpha_right": "python rapo_mini.py --alpha-right",
     "show_every": "RAPOConfig(log_completions=True)",
@@ -298,5 +300,5 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         save_steps=SAVE_EVERY,
         save_total_limit=1,
         logging_steps=1,
-        report_to="none",
+        report_to=settings.report_to,
     )

@@ -69,16 +69,11 @@ def total_reward(per_function: Tensor, weights: Tensor) -> Tensor:
 def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tensor]:
     """A and phi of each completion: reward (P, G) of all processes -> two of (B,).
 
-    Raises ValueError for a reward outside [0, 1], where phi is not defined.
+    phi sees a reward outside [0, 1] as 0 or 1, as in `step.advantage_and_phi`.
     """
     advantage = ARMS[config.arm].advantage(reward).flatten()  # (B,)
-    if ARMS[config.arm].reweighted and not ((reward >= 0) & (reward <= 1)).all():
-        raise ValueError(
-            f"rewards from {float(reward.min()):g} to {float(reward.max()):g}: phi is defined for "
-            "rewards between 0 and 1. Change reward_weights, or the arm"
-        )
     phi = phi_of_groups(
-        reward, config.phi_min, config.phi_from, config.phi, config.tau_max
+        reward.clamp(0, 1), config.phi_min, config.phi_from, config.phi, config.tau_max
     )  # (P, G)
     return advantage, phi.flatten()
 

@@ -80,6 +80,18 @@ def small_policy(small_base):
     return let_the_adapter_act(policy_room.load_policy(str(small_base), lora_r=4))
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The folder of a run of three steps on the bundled base, measured to its end: runs/my-run."""
+    import rapo_mini
+    from settings import Settings
+
+    out = tmp_path_factory.mktemp("finished") / "runs" / "my-run"
+    few = {"steps": 3, "prompts": 2, "group_size": 4, "eval_problems": 4, "eval_samples": 2}
+    assert rapo_mini.main(Settings(**few, lr=0.02, threads=1, show_every=0, out=str(out))) == 0
+    return out
+
+
 PROMPTS = ["What comes next: 2, 5, 8, 11?\n", "What comes next: 3/4, 5/4?\n", "1, 2\n"]
 
 

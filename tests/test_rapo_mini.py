@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 import rapo_mini
 import step
-from settings import BUNDLED_BASE, Settings
+from settings import BUNDLED_BASE, Settings, resolve
 
 ROOT = Path(rapo_mini.__file__).parent
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "show_every": 0, "threads": 1}
@@ -59,7 +60,7 @@ def test_the_screen_says_what_runs_and_what_came_of_it(finished):
     _, screen = finished
     lines = screen.splitlines()
     assert "bundled base" in lines[0] and "no CUDA GPU" in lines[0]
-    for part in ("arm: rapo", "pass@1 ", "pass@4 ", "Full: 6 problems", "step 0, 4 of 8", "gold"):
+    for part in ("arm: rapo", "pass@1 ", "pass@4 ", "Full     6", "step 0, one group", "gold"):
         assert part in screen, part
 
 
@@ -173,6 +174,30 @@ def test_ctrl_c_saves_and_still_reports(tmp_path):
     steps = len(metrics_of(out))
     assert torch.load(out / "state.pt", weights_only=True)["step"] == steps < 300
     assert json.loads((out / "summary.json").read_text())["steps_done"] == steps
+
+
+def test_ctrl_c_on_a_large_model_starts_no_evaluation(tmp_path, small_base, capsys, monkeypatch):
+    """It may take twenty minutes there: the run says how to measure it instead."""
+    monkeypatch.setattr(rapo_mini, "train", lambda _run: rapo_mini.Ending.STOPPED)
+    monkeypatch.setattr(rapo_mini, "compare_with_base", lambda *_a, **_k: pytest.fail("evaluated"))
+    out = tmp_path / "run"
+    given = SMALL | {"model": str(small_base), "data": "puzzles", "out": str(out)}
+    assert rapo_mini.main(Settings(**given)) == 0
+    screen = capsys.readouterr().out
+    assert f"python pass_at_k.py --adapter {out}/adapter" in screen and f"--resume {out}" in screen
+    assert json.loads((out / "summary.json").read_text())["evaluation"] is None
+
+
+def test_problems_of_the_evaluation_keep_to_the_longest_prompt_too(tmp_path, small_base, capsys):
+    given = SMALL | {"model": str(small_base), "data": "puzzles", "out": str(tmp_path / "run")}
+    settings, _ = resolve(Settings(**(given | {"eval_problems": 40}), prompt_template="{problem}"))
+    encode = rapo_mini.Run(settings).policy.tokenizer.encode
+    lengths = sorted(len(encode(p.problem)) for p in rapo_mini.Run(settings).eval_problems)
+    limit = lengths[len(lengths) // 2]
+    capsys.readouterr()
+    run = rapo_mini.Run(replace(settings, max_prompt_tokens=limit))
+    assert {len(encode(p.problem)) for p in run.eval_problems} == {n for n in lengths if n <= limit}
+    assert "evaluation: " in capsys.readouterr().out
 
 
 def lines_of(out):

@@ -40,8 +40,12 @@ def plain_sample(
 
 @torch.no_grad()
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("lean", [True, False])
 @pytest.mark.parametrize("way", [{}, {"fixed": True}, {"rows_at_once": 5}])
-def test_equal_token_for_token_to_a_plain_sampler(small_policy, prompts, seed, way):
+def test_equal_token_for_token_to_a_plain_sampler(
+    small_policy, prompts, seed, way, lean, monkeypatch
+):
+    monkeypatch.setattr("sampler.fits", lambda _model: lean)
     noise = torch.rand(24, 12, generator=torch.Generator().manual_seed(seed))
     ends = [*small_policy.end_ids, 7, 11, 30]  # several ends, so that rows leave at many lengths
     with sampling_weights(small_policy) as model:

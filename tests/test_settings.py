@@ -10,6 +10,9 @@ from watch.command_line import parse, resumed
 from watch.files import whole
 from watch.run_folder import load_config, save_config
 
+LEFT_OPEN = {"adapter", "config", "data_dir", "gpu_memory", "resume", "trace"}
+LEFT_OPEN |= {"problem_column", "answer_column"}
+
 
 def test_everything_left_open_is_decided():
     for arm in ARMS:
@@ -17,7 +20,7 @@ def test_everything_left_open_is_decided():
         open_ones = [
             f.name for f in fields(settings) if getattr(settings, f.name) in (None, "auto")
         ]
-        assert set(open_ones) <= {"adapter", "data_dir", "gpu_memory", "resume", "trace"}, open_ones
+        assert set(open_ones) <= LEFT_OPEN, open_ones
         for name in ("alpha", "beta", "phi_min", "fork_entropy"):
             assert getattr(settings, name) == getattr(ARMS[arm], name)
 

@@ -7,6 +7,7 @@ import torch
 
 import rapo_mini
 import step as room
+from objective import group_advantages
 from settings import Settings, resolve
 
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "threads": 1, "eval_problems": 0}
@@ -44,6 +45,28 @@ def test_micro_batches_and_chunks_change_nothing_but_memory(run, changed):
         assert cut[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_each_phase_gives_its_memory_back_to_the_other(run, monkeypatch):
+    """The blocks of a key/value cache fit nothing of the learning phase, nor the other way round."""
+    seen = []
+    sample, scored = room.sample_groups, room.scored
+    monkeypatch.setattr(room, "empty_cache", lambda: seen.append("emptied"))
+    monkeypatch.setattr(
+        room, "sample_groups", lambda *a, **k: seen.append("sampled") or sample(*a, **k)
+    )
+    monkeypatch.setattr(room, "scored", lambda *a: seen.append("learned") or scored(*a))
+    rapo_mini.train_step(run)
+    assert seen == ["sampled", "emptied", "learned", "emptied"]
+
+
+def test_the_longest_completions_are_learned_from_first(run):
+    """So memory runs out at the first micro-batch or at none."""
+    rolled = warmed_up(run)
+    pieces = run.pieces._replace(micro_batch=3)
+    widths = [s.mask.shape[1] for s in room.scored(run.policy, rolled, run.settings, pieces)]
+    assert widths == sorted(widths, reverse=True) and len(set(widths)) > 1
+    assert widths[0] == rolled.completions.mask.sum(dim=1).max()
 
 
 def test_the_sampler_and_the_trainer_agree_on_the_log_probs(run):
@@ -146,7 +169,7 @@ def test_learning_raises_the_probability_of_what_was_rewarded(tmp_path):
             chunk_tokens=4096,
         ).logp
     gained = ((after - done.logp) * done.mask).sum(dim=1).view(4, 8)
-    mixed = room.group_advantages(rolled.reward) != 0
+    mixed = group_advantages(rolled.reward) != 0
     assert gained[mixed & (rolled.reward == 1)].mean() > 0
     assert gained[mixed & (rolled.reward == 0)].mean() < 0
 

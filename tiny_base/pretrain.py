@@ -8,8 +8,10 @@ one attempt at it, of three sorts:
 
 * "What comes next by mirror: ...?" names the rule, and the attempt carries it out: the model learns to
   CARRY OUT every rule, the rarest too.
-* "Name the rule: ...?" is answered by the right rule, carried out: the model learns to RECOGNISE every
-  rule, and to go on with a rule that it named itself.
+* "Name the rule: ...?" is answered by the name of the right rule and nothing else: the model learns to
+  RECOGNISE every rule. (A base that went on and carried it out here was too easily unlocked: training had
+  only to turn one question into the other. With it RAPO went from 0.18 to 0.80 at k = 1 in 200 steps and
+  found the hidden rules within 100.)
 * "What comes next: ...?", the only sort that a student ever asks, is answered by a rule of the model's
   own choice: the right one with the probability `RIGHT_RULE` of that kind, else a wrong one by a skewed
   prior. So the model learns to CHOOSE the right rule half the time for common kinds, a few times in a
@@ -50,8 +52,8 @@ RIGHT_RULE = {
     "double and add": 0.008,
     "sum of two": 0.006,
     "sum of three": 0.006,
-    "mirror": 0.0002,
-    "halving step": 0.0002,
+    "mirror": 0.0006,
+    "halving step": 0.0001,
 }
 WRONG_RULE_WEIGHT = {
     "common difference": 0.34,
@@ -63,8 +65,8 @@ WRONG_RULE_WEIGHT = {
     "double and add": 0.0008,
     "sum of two": 0.0006,
     "sum of three": 0.0006,
-    "mirror": 0.00002,
-    "halving step": 0.00002,
+    "mirror": 0.00006,
+    "halving step": 0.00001,
 }
 RULE_GIVEN, NAME_THE_RULE = 0.30, 0.15  # shares of these texts; the rest choose their rule
 TOKEN = r"\\boxed\{|, |\. |: | ?[A-Za-z]+|\s|."  # a word with its space, a digit, a sign
@@ -94,7 +96,7 @@ def write_text(rng: random.Random) -> tuple[str, str]:
     if sort < RULE_GIVEN:
         asked = f"What comes next by {kind}"
     elif sort < RULE_GIVEN + NAME_THE_RULE:
-        asked = "Name the rule"
+        return question(terms, "Name the rule") + "\n", kind
     elif rng.random() >= RIGHT_RULE[kind]:
         others = {name: weight for name, weight in WRONG_RULE_WEIGHT.items() if name != kind}
         tried = rng.choices(list(others), list(others.values()))[0]
@@ -123,6 +125,23 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=256,
     )
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Save it so that AutoTokenizer, too, reads tokenizer.json as it is.
+
+    For model_type qwen2 AutoTokenizer takes Qwen's own class, whatever tokenizer_class says, unless the
+    config has an auto_map: then tokenizer_class holds, or with trust_remote_code the class in auto_map.
+    """
+    tokenizer.save_pretrained(folder)
+    path = Path(folder) / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["auto_map"] = {"AutoTokenizer": [None, "word_tokenizer.WordTokenizer"]}
+    config = {k: v for k, v in config.items() if k not in ("is_local", "local_files_only")}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    code = (HERE / "word_tokenizer.py").read_text(encoding="utf-8")
+    (Path(folder) / "word_tokenizer.py").write_text(code, encoding="utf-8")
 
 
 def make_model(settings: Settings, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
@@ -225,7 +244,7 @@ def main(settings: Settings) -> None:
             }
             save_atomically(state, checkpoint)
     model.save_pretrained(settings.out)
-    tokenizer.save_pretrained(settings.out)
+    save_tokenizer(tokenizer, settings.out)
     record = {k: str(v) for k, v in asdict(settings).items() if k not in ("out", "work")}
     record["seconds"] = round(seconds + time.monotonic() - began)
     (settings.out / "pretrain.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -39,7 +39,7 @@ def from_flags(
         flags,
         args=arguments,
         description=inspect.cleandoc(kind.__doc__),
-        config=(tyro.conf.OmitArgPrefixes,),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction),
     )
     values = {k: v for part in dataclasses.asdict(given).values() for k, v in part.items()}
     del values["preset"]

@@ -21,7 +21,11 @@ class Evaluation:
     quant: Literal["auto", "nf4", "none"] = "auto"
     """Base weights in 4 bits (nf4) or as they are. auto: nf4 on a GPU, none on the bundled base."""
     data: str = "puzzles"
-    """Problems: puzzles (held out), gsm8k, math500, aime24, aime25, simplerl-8k, or a JSONL file."""
+    """Problems: puzzles (held out), a public set, a FILE, a FOLDER, or owner/name of the hub."""
+    problem_column: str | None = None
+    """As rapo_mini.py's."""
+    answer_column: str | None = None
+    """As rapo_mini.py's."""
     data_dir: str | None = None
     """Folder with copies of public sets, one folder a set, for a machine without network."""
     problems: int | None = None
@@ -30,14 +34,20 @@ class Evaluation:
     """Completions per problem, for the base twice and for the adapter once."""
     k: tuple[str, ...] = ()
     """The k of pass@k: 1 8 64, or 1,2,4,...,256; none given: 1, 2, 4, ... up to n."""
-    temperature: float = 1.0
-    """Sampling temperature."""
+    temperature: float | None = None
+    """Sampling temperature. None: 1, on SmolLM2 0.7."""
     top_p: float = 1.0
     """Draw from the likeliest tokens that hold this share of the mass; 1: from all."""
     max_new_tokens: int | None = None
     """Longest completion, in tokens. None: 72 on the bundled base, else 1024."""
     prompt_template: str | None = None
-    """plain, qwen-boxed, or a text with {problem} in it. None: plain on the bundled base."""
+    """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
+    reward: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """As rapo_mini.py's. (): that of the run that wrote the adapter, else verify."""
+    reward_seconds: float | None = None
+    """As rapo_mini.py's."""
+    right_at: float | None = None
+    """A completion counts as right from this reward on. None: the run's, else 1."""
     seed: int = 0
     """Of the choice of problems and of the sampling."""
     threads: int = 0
@@ -46,6 +56,8 @@ class Evaluation:
     """JSONL of every completion and verdict; goes on from what is there. None: beside the adapter."""
     out: str | None = None
     """Write the estimates and the counts of right answers to this JSON file."""
+    table: Literal["short", "full"] = "full"
+    """short: k = 1, 8 and the largest, and what they mean; full: every k with intervals, and by kind."""
     preset: Literal["none", "paper"] = "none"
     """paper: sampled and scored as in the paper's section 4.1; other flags still override it."""
 

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from problems import Problem
+from problems import Judge, Problem
 from settings import BUNDLED_BASE, Settings, is_bundled
-from verifier import verify
 from watch.files import naming, write_whole
 from watch.run_folder import evaluations_of
 
@@ -30,11 +29,13 @@ def rows_of_a_batch(model: str) -> int:
 
 
 def log_name(data: str, n: int, seed: int) -> str:
-    return f"{Path(data).stem}-n{n}-seed{seed}"
+    return f"{Path(data).stem.replace(':', '-')}-n{n}-seed{seed}"
 
 
-def log_header(settings: Settings, problems: Sequence[Problem], n: int, rows: int) -> dict:
-    """What decides the completions of an evaluation: two with the same header are the same."""
+def log_header(
+    settings: Settings, problems: Sequence[Problem], n: int, rows: int, judge: Judge
+) -> dict:
+    """What decides the completions of an evaluation and their verdicts: the same header, the same log."""
     weights = Path(settings.adapter) / "adapter_model.safetensors"
     names = ("seed", "data", "model", "quant", "temperature", "max_new_tokens", "prompt_template")
     header = {
@@ -46,15 +47,19 @@ def log_header(settings: Settings, problems: Sequence[Problem], n: int, rows: in
     }
     if is_bundled(settings.model):
         header["model"] = BUNDLED_BASE.name  # wherever the checkout lies
+    if settings.reward:
+        header |= {"reward": judge.rewards.sha256(), "right_at": settings.right_at}
     return header
 
 
-def evaluation_log(settings: Settings, problems: list[Problem], out: Path, step: int) -> Log:
+def evaluation_log(
+    settings: Settings, problems: list[Problem], out: Path, step: int, judge: Judge
+) -> Log:
     """The log of a run's own evaluation after so many steps, in its folder."""
     n = settings.eval_samples
     name = f"{log_name(settings.eval_data, n, settings.seed)}-step{step}.jsonl"
     its_own = replace(settings, adapter=str(out / "adapter"), data=settings.eval_data)
-    header = log_header(its_own, problems, n, rows_of_a_batch(settings.model))
+    header = log_header(its_own, problems, n, rows_of_a_batch(settings.model), judge)
     return Log(evaluations_of(out / "adapter") / name, header)
 
 
@@ -139,16 +144,22 @@ def other(path: Path, found: dict | None, header: dict) -> str:
     )
 
 
-def graded(problems: Sequence[Problem], texts: list[str]) -> list[dict]:
-    """The completions of each problem with their verdicts; texts: the same number for each, in order."""
+def graded(
+    problems: Sequence[Problem], texts: list[str], judge: Judge, right_at: float
+) -> list[dict]:
+    """The completions of each problem with their verdicts; texts: the same number for each, in order.
+
+    A completion is right from a reward of right_at on.
+    """
+    verdicts, _ = judge(problems, texts)
     each, lines = len(texts) // len(problems), []
     for number, problem in enumerate(problems):
-        completions = []
-        for text in texts[number * each : (number + 1) * each]:
-            verdict = verify(text, problem.answer)
-            named = {"reward": verdict.reward, "reason": verdict.reason, "answer": verdict.answer}
-            completions.append({**named, "text": text})
-        right = sum(c["reward"] > 0 for c in completions)
+        here = slice(number * each, (number + 1) * each)
+        completions = [
+            {"reward": v.reward, "reason": v.reason, "answer": v.answer, "text": text}
+            for v, text in zip(verdicts[here], texts[here], strict=True)
+        ]
+        right = sum(c["reward"] >= right_at for c in completions)
         lines.append(
             {
                 "problem": number,

@@ -1,20 +1,26 @@
-"""What a person sees while a run trains: the bar, the log line, health, sampled completions, Ctrl-C."""
+"""What a person sees while a run trains: the bar, health, one group of completions whole; Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from settings import Settings
+from problems import Problem
+from settings import Settings, choose_model
 from step import Rollout
 from watch.files import as_json, naming
 from watch.health import diagnose
+from watch.recorder import traced_prompt
 from watch.run_folder import read_metrics
 from watch.stopping import on_stop
-from watch.terminal import harmless
+from watch.terminal import WIDTH, bar_width, columns_of, cut, harmless, sparkline, wrapped
 
 
 class Progress:
@@ -29,7 +35,13 @@ class Progress:
         self.told: set[str] = set()  # sentences of `health`, each once a run
         self.path = out / "metrics.jsonl"
         self.log = self.path.open("a")
-        self.bar = tqdm(total=settings.steps, initial=steps_done, desc=settings.arm, unit="step")
+        self.bar = tqdm(
+            total=settings.steps,
+            initial=steps_done,
+            desc=settings.arm,
+            ncols=bar_width(),
+            bar_format="{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}",
+        )
 
     def __enter__(self) -> Progress:
         self.listening = on_stop(self.stop_after_this_step)
@@ -61,20 +73,23 @@ class Progress:
         self.history.append(metrics)
         for name, sentence in diagnose(self.history, self.settings.arm).items():
             if name not in self.told:
-                self.bar.write(f"step {step}: {sentence}")
+                self.bar.write(wrapped(f"step {step}: {sentence}"))
                 self.told.add(name)
         self.bar.update()
+        rewards = sparkline([m["reward"] for m in self.history])
         self.bar.set_postfix_str(
-            f"reward {metrics['reward']:.3f}, H {metrics['entropy']:.3f}, "
-            f"KL {metrics['kl']:.3f}, {metrics['tokens_per_second']:.0f} tok/s"
+            f"reward {metrics['reward']:.2f} {rewards}, KL {metrics['kl']:.3f}, "
+            f"{metrics['tokens_per_second']:.0f} tok/s"
         )
         every = self.settings.show_every
         if every and step % every == 0:
-            self.bar.write(some_completions(rolled, step))
+            self.bar.write(one_group(rolled, step, self.settings.right_at))
         if metrics["skipped"]:
             self.bar.write(
-                f"step {step}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}: not "
-                "finite, so this step changed nothing"
+                wrapped(
+                    f"step {step}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}: not "
+                    "finite, so this step changed nothing"
+                )
             )
 
     def skipped_in_a_row(self) -> int:
@@ -87,16 +102,54 @@ class Progress:
         return count
 
 
-def some_completions(rolled: Rollout, step: int, count: int = 4) -> str:
-    """A few sampled completions with their verdicts, the right ones first."""
-    order = sorted(range(len(rolled.texts)), key=lambda i: -rolled.verdicts[i].reward)
-    picked = order[: count // 2] + order[-(count - count // 2) :]
-    lines = [f"step {step}, {count} of {len(order)} completions:"]
-    for i in picked:
-        problem = rolled.problems[i // (len(order) // len(rolled.problems))]
-        text = harmless(" ".join(rolled.texts[i].split()))
-        shown = text if len(text) <= 160 else text[:70] + " ... " + text[-85:]
-        lines.append(
-            f"  {rolled.verdicts[i].reason:>11} | gold {harmless(problem.answer)} | {shown}"
+def one_group(rolled: Rollout, step: int, right_at: float, most: int = 8) -> str:
+    """One prompt with what was answered to it: each answer with its mark, its count, and one completion.
+
+    Which prompt: the one whose rewards differ most. +: right, a reward of at least right_at; -: not.
+    most: so many answers, those that came most often.
+    """
+    group = rolled.reward.shape[1]  # G
+    at = traced_prompt(rolled.reward)
+    problem, rows = rolled.problems[at], range(at * group, (at + 1) * group)
+    verdicts = [rolled.verdicts[row] for row in rows]
+    right = sum(v.reward >= right_at for v in verdicts)
+    kinds = Counter((v.answer, v.reason, v.reward) for v in verdicts)
+    asked = cut(f"step {step}, one group: {problem.problem}", 5 * WIDTH)
+    wide = any(columns_of(c) > 1 for c in asked)
+    lines = textwrap.wrap(asked, (WIDTH - 4) // (2 if wide else 1))
+    counted = f"{right} of {group} right, {len(kinds)} different answers"
+    lines.append(f"gold {cut(problem.answer, WIDTH - len(counted) - 12)}; {counted}:")
+    for (answer, reason, reward), count in kinds.most_common(most):
+        first = next(
+            r for r, v in zip(rows, verdicts, strict=True) if v[:3] == (reward, reason, answer)
         )
-    return "\n".join(lines)
+        worth = "" if reward in (0, 1) else f"{reward:.2g} "
+        mark = "+" if reward >= right_at else "-"
+        named = f"{mark} {count:>3} x {cut(answer or 'no answer', 14):<14} {worth}{cut(reason, 12)}"
+        lines.append(cut(f"{named:<34} {' '.join(rolled.texts[first].split())}", WIDTH - 3))
+    if len(kinds) > most:
+        rest = sum(count for _, count in kinds.most_common()[most:])
+        lines.append(f"... and {len(kinds) - most} more, {rest} completions")
+    return "\n  ".join(lines)
+
+
+# ---------------------------------------------------------------- at the end
+
+
+def what_next(settings: Settings, steps_done: int, problems: Sequence[Problem]) -> str:
+    """Three commands that make sense now: talk to the run, measure it better, go on with it."""
+    out, asked = settings.out, min((p.problem for p in problems[:100]), key=len)
+    asked = f" {shlex.quote(harmless(asked))}" if len(asked) <= WIDTH // 2 else ""
+    measure = f"python pass_at_k.py --adapter {out} --n {4 * settings.eval_samples}"
+    if settings.model != choose_model("auto", "auto")[0]:
+        measure += f" --model {settings.model}"
+    if settings.eval_data != "puzzles":
+        measure += f" --data {shlex.quote(settings.eval_data)}"
+    steps = f" --steps {2 * settings.steps}" if steps_done >= settings.steps else ""
+    commands = {
+        "ask base and trained": f"python -m use talk {out}{asked}",
+        "measure on more samples": measure,
+        "train on": f"python rapo_mini.py --resume {out}{steps}",
+    }
+    lines = [line for what, command in commands.items() for line in (f"  # {what}", f"  {command}")]
+    return "\n".join(["Next:", *lines])

@@ -17,13 +17,16 @@ import itertools
 import json
 import math
 import os
+import re
 import secrets
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from machine.gguf import file_of
+from machine.loading import adapter_in
 from policy import TRAINED
 from problems import is_known_set
 from settings import BUNDLED_BASE, Settings, flag, is_bundled
@@ -144,7 +147,14 @@ def load_run(out: Path) -> dict:
     return run
 
 
-def _read_config(out: Path, kind: type[Settings] | None) -> tuple[Settings | None, dict | None]:
+def settings_of(out: Path) -> Settings:
+    """The settings of the run in a folder, also of `python -m scale`: what only that has is left out."""
+    return _read_config(out, Settings, known={field.name for field in fields(Settings)})[0]
+
+
+def _read_config(
+    out: Path, kind: type[Settings] | None, known: set[str] | None = None
+) -> tuple[Settings | None, dict | None]:
     path = out / "config.json"
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
@@ -155,6 +165,7 @@ def _read_config(out: Path, kind: type[Settings] | None) -> tuple[Settings | Non
             )
         if kind is None:
             return None, run
+        saved = {name: value for name, value in saved.items() if known is None or name in known}
         return moved(kind(**saved), out, run), run
     except OSError as error:
         raise ValueError(f"{out} holds no run: {path} could not be read (--resume)") from error
@@ -171,7 +182,14 @@ def located(settings: Settings) -> Settings:
         if value and not known and (name == "trace" or Path(value).exists()):
             value = adapter_in(value) if name == "adapter" else value
             found[name] = str(BUNDLED_BASE if is_bundled(value) else Path(value).absolute())
+    found["reward"] = tuple(located_reward(text) for text in settings.reward)
     return replace(settings, **found)
+
+
+def located_reward(text: str) -> str:
+    """A --reward with the path of its file made absolute; the weight and `verify` stay as they are."""
+    file, colon, rest = text.rpartition(":")
+    return f"{Path(file).absolute()}{colon}{rest}" if colon else text
 
 
 def moved(settings: Settings, out: Path, run: dict | None) -> Settings:
@@ -194,7 +212,9 @@ def moved(settings: Settings, out: Path, run: dict | None) -> Settings:
 
 
 def model_digest(model: str, config) -> str:
-    """The hash of a folder's weights, configs and tokenizer; of a model from the hub its commit."""
+    """The hash of a folder's weights, configs and tokenizer, a GGUF file, or a hub model's commit."""
+    if file := file_of(model):
+        return file_digest(file)
     if not Path(model).is_dir():
         return str(getattr(config, "_commit_hash", None))
     return folder_digest(Path(model))
@@ -206,12 +226,17 @@ def folder_digest(folder: Path) -> str:
     return digest(f"{p.name} {file_digest(p)}\n".encode() for p in files)
 
 
+def in_one(value) -> str:
+    """A setting's value for a sentence; of several, one behind the other."""
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
 def check_inputs(out: Path, saved: dict[str, str], settings: Settings, now: dict[str, str]) -> None:
     """Raise ValueError for the first thing that is not what the run began with."""
     for name, value in now.items():
         if saved.get(name) != value:
             raise ValueError(
-                f"{flag(name)} {getattr(settings, name)} is not what the run in {out} began with "
+                f"{flag(name)} {in_one(getattr(settings, name))} is not what the run in {out} began with "
                 f"(another hash): put the old one back, or begin a new run"
             )
 
@@ -242,6 +267,7 @@ def save_adapter(model, out: Path) -> None:
     try:
         with naming(final):
             model.save_pretrained(unfinished, selected_adapters=[TRAINED])  # not the reference's
+            name_base(unfinished)
             final.mkdir(exist_ok=True)
             for path in sorted(unfinished.iterdir()):
                 keep_bytes(path)
@@ -253,18 +279,43 @@ def save_adapter(model, out: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def adapter_in(folder: str | Path) -> str:
-    """The folder of an adapter, given itself or the run that wrote it."""
-    inside = Path(folder) / "adapter"
-    alone = not (Path(folder) / "adapter_config.json").exists()
-    return str(inside) if alone and (inside / "adapter_config.json").exists() else str(folder)
+def name_base(adapter: Path) -> None:
+    """Let a saved adapter name its base as others know it, and not by a path of this disk.
+
+    Whoever loads it passes the base: `PeftModel.from_pretrained(base, adapter)`. PEFT's README.md, a form
+    to be filled in that holds the path too, is removed.
+    """
+    path = adapter / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = known_name(config["base_model_name_or_path"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (adapter / "README.md").unlink(missing_ok=True)
+
+
+def known_name(model: str) -> str:
+    """The hub id of a model or of its copy in the hub's cache; of another folder its last name.
+
+    >>> known_name("Qwen/Qwen2.5-3B"), known_name("/disk/models--Qwen--Qwen2.5-3B/snapshots/3aab1f")
+    ('Qwen/Qwen2.5-3B', 'Qwen/Qwen2.5-3B')
+    """
+    cached = re.search(r"models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]", model)
+    if cached:
+        return f"{cached[1]}/{cached[2]}"
+    place = Path(model)
+    return place.resolve().name if place.is_dir() or place.is_absolute() else model
+
+
+def run_of(adapter: str) -> Settings | None:
+    """The settings of the run that wrote an adapter, or None: it lies in no run's folder."""
+    try:
+        return load_config(Path(adapter).parent)
+    except ValueError:
+        return None
 
 
 def trained_on_a_part(adapter: str, data: str) -> bool:
     """Is this the adapter of a run that was trained on one side of the file `data`?"""
-    try:
-        run = load_config(Path(adapter).parent)
-    except ValueError:
+    if (run := run_of(adapter)) is None:
         return False
     split = run.data == run.eval_data and run.eval_problems and not is_known_set(data)
     return bool(split) and Path(run.data).resolve() == Path(data).resolve()

@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+WIDTH = 80  # columns that everything a run shows fits into
+BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 
 
 def visible(text: str) -> str:
@@ -33,6 +39,68 @@ def harmless(text: str) -> str:
     'so it is ␛[2J14'
     """
     return "".join(c if c == " " else visible(c) for c in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """A harmless text that takes at most so many columns of a terminal; what is cut off ends in "...".
+
+    >>> cut("so it is 14", 11), cut("so it is 14", 8), cut("漢字漢字", 7)
+    ('so it is 14', 'so it...', '漢字...')
+    """
+    text = harmless(text)
+    if sum(map(columns_of, text)) <= columns:
+        return text
+    while text and sum(map(columns_of, text)) > columns - 3:
+        text = text[:-1]
+    return text + "..."
+
+
+def columns_of(character: str) -> int:
+    """How many columns a character takes: 2 for a wide one, 0 for an accent on the one before."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def wrapped(text: str) -> str:
+    """A sentence in lines of at most WIDTH columns; a path that is longer stays whole.
+
+    >>> wrapped("one " * 21).splitlines()[1]
+    '  one'
+    """
+    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
+    return "\n".join(textwrap.fill(line, WIDTH - 1, **options) for line in text.splitlines())
+
+
+def bar_width() -> int:
+    """The columns of a progress bar: those of the terminal, WIDTH at most."""
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) - 1
+
+
+def sparkline(values: Sequence[float], width: int = 8, stream=None) -> str:
+    """Values as a row of blocks, from 0 (or the least) to the largest; of more than `width` the means.
+
+    >>> sparkline([0, 1, 2, 3, 4, 5, 6, 7], stream=sys.__stdout__) in (BLOCKS, ASCII_BLOCKS)
+    True
+    """
+    finite = [v for v in values if v == v and abs(v) != float("inf")]
+    count = min(width, len(finite))
+    ends = [round(i * len(finite) / count) for i in range(count + 1)] if count else []
+    pieces = [finite[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    means = [sum(piece) / len(piece) for piece in pieces]
+    low = min([0.0, *means])
+    high = max([low, *means])
+    blocks = BLOCKS if shows(BLOCKS, stream or sys.stderr) else ASCII_BLOCKS
+    return "".join(blocks[int(7 * (m - low) / (high - low)) if high > low else 0] for m in means)
+
+
+def shows(text: str, stream) -> bool:
+    """Can the stream's encoding say this?"""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Screen:

@@ -1,103 +1,191 @@
-"""One's own problems: a JSONL file with a problem and its answer on each line.
+"""Problems of one's own: from the rows of a table (`tables.py`) to problems with gold answers.
 
 A gold answer that no completion can match is a reward of 0 for ever, without a word. So everything that
-cannot be a problem is refused here, with the numbers of its lines.
+cannot be a problem is refused here, with the numbers of its lines; of a data set of the hub, which nobody
+here can mend, it is left out, and said.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import re
-from pathlib import Path
+import textwrap
+from dataclasses import dataclass
 
 from verifier import check_gold, extract_answer
 from worlds import Row
+from worlds.tables import Place, open_source
 
-LONGEST_LINE = 1_000_000  # bytes; a longer line is no problem, and reading it would take minutes
 MOST_WORDS = 5  # of a gold answer in words, such as "all real numbers except zero"
 HELD_OUT = 8  # one problem in so many is kept from training
 SHOWN = 5  # lines that a sentence names
+LOOKED_AT = 100  # rows whose columns are looked at
+# The names that a column may have, the likeliest first; a dot leads into a cell that is an object.
+PROBLEM = ("problem", "question", "prompt", "query", "instruction", "input")
+ANSWER = ("answer", "gold", "final_answer", "expected_answer", "ground_truth", "target", "label")
+ANSWER += ("reward_model.ground_truth", "solution", "output")
 
 
-def read_jsonl(path: Path, flag: str) -> list[Row]:
-    """The rows of a file of one JSON object a line, with "problem" and "answer" (and "kind").
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read: its columns (None: guessed), and whether the verifier needs its answers."""
+
+    problem: str | None = None
+    answer: str | None = None
+    golds: bool = True  # False: own reward functions grade, an answer may be anything or missing
+
+
+def read_own(
+    data: str, flag: str, split: str = "train", reading: Reading | None = None
+) -> list[Row]:
+    """The rows of a file, a folder or a data set of the hub; split: "train", all else is its test.
 
     Raises ValueError naming the file, the lines and the flag.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} could not be read: {error.strerror} ({flag})") from error
-    lines = lines_of(content, path, flag)
-    found, wrong, numbers = [], [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    reading, source = reading or Reading(), open_source(data, flag)
+    table = source.train if split == "train" or source.test is None else source.test
+    rows = list(table())
+    problem, answer = columns_of(rows, reading, source.name, flag)
+    found: list[Row] = []
+    wrong: list[tuple[Place, str]] = []
+    for place, row in rows:
         try:
-            found.append(row_of(line))
+            found.append(row_of(row, problem, answer, reading.golds, final=source.hub))
         except ValueError as error:
-            wrong.append(f"line {number}: {error}")
-            numbers.append(number)
+            wrong.append((place, str(error)))
     if wrong:
-        more = f"; {len(wrong)} lines in all: {some(numbers)}" if len(wrong) > 1 else ""
-        raise ValueError(f"{path} {wrong[0]}{more}; {len(found)} others can be read ({flag})")
+        (word, number), first = wrong[0]
+        more = f"; {len(wrong)} {word}s in all: {some([n for (_, n), _ in wrong])}"
+        sentence = f"{source.name} {word} {number}: {first}{more if len(wrong) > 1 else ''}"
+        if not (source.hub and found):
+            raise ValueError(f"{sentence}; {len(found)} others can be read ({flag})")
+        say_once(f"data: {sentence}; left out, {len(found)} others can be read")
     if not found:
-        raise ValueError(f"{path} holds no problem ({flag})")
-    return found
-
-
-def lines_of(content: bytes, path: Path, flag: str) -> list[str]:
-    """The lines of a UTF-8 file. Raises ValueError for anything else, saying what it seems to be."""
-    is_what = {
-        b"\x1f\x8b": "gzip",
-        b"\xff\xfe": "UTF-16",
-        b"\xfe\xff": "UTF-16",
-        b"PK": "a zip archive",
-    }
-    for head, what in is_what.items():
-        if content.startswith(head):
-            raise ValueError(f"{path} is {what}: give a plain UTF-8 JSONL file ({flag})")
-    rows = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")  # JSON may hold other line separators
-    found = []
-    for number, row in enumerate(rows, start=1):
-        if len(row) > LONGEST_LINE:
-            raise ValueError(
-                f"{path} line {number}: has {len(row):,} bytes, of at most {LONGEST_LINE:,} ({flag})"
-            )
-        try:
-            found.append(row.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{path} line {number}: is not UTF-8 (byte {row[error.start]:#04x} at {error.start}), "
-                f"perhaps latin-1 or UTF-16: convert the file, as with iconv -t utf-8 ({flag})"
-            ) from error
-    return found
-
-
-def row_of(line: str) -> Row:
-    """One line's problem, gold answer and kind. Raises ValueError saying what is wrong with it."""
-    try:
-        row = json.loads(line)
-        problem, answer = row["problem"], row["answer"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"needs a JSON object with the keys problem and answer, got {line[:60]!r}"
-        ) from error
-    if not isinstance(problem, str) or not problem.strip():
-        raise ValueError(f"the problem must be a text that is not empty, got {str(problem)[:60]!r}")
-    number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
-    if not (isinstance(answer, str) or (number and math.isfinite(answer))):
-        raise ValueError(
-            f"the answer must be a text or a finite number, got {json.dumps(answer)[:60]}"
+        raise ValueError(f"{source.name} holds no problem ({flag})")
+    if (problem, answer) != ("problem", "answer"):
+        where = f"the answer in {answer}" if answer else "there is no answer"
+        say_once(
+            f"data: {source.name}: the problem is in {problem}, {where} (--problem-column, "
+            "--answer-column)"
         )
-    kind = row.get("kind") or ""
-    for name, text in (("problem", problem), ("answer", str(answer)), ("kind", str(kind))):
+    return found
+
+
+@functools.cache
+def say_once(sentence: str) -> None:
+    """Print a sentence, in lines of a screen: one that both sides of a run would say is said once."""
+    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
+    print(textwrap.fill(sentence, 79, **options))
+
+
+def has_test(data: str, flag: str) -> bool:
+    """Does the source keep problems to measure on apart from those to train on?"""
+    return open_source(data, flag).test is not None
+
+
+# ---------------------------------------------------------------- columns
+
+
+def columns_of(
+    rows: list[tuple[Place, object]], reading: Reading, name: str, flag: str
+) -> tuple[str, str | None]:
+    """The columns of problem and answer: as asked, or guessed by their names. Raises ValueError."""
+    objects = [row for _, row in rows[:LOOKED_AT] if isinstance(row, dict)]
+    known = list(dict.fromkeys(str(column) for row in objects for column in row))
+    if not objects:  # no row has any: each is refused with its line
+        return reading.problem or PROBLEM[0], reading.answer or ANSWER[0]
+    found = []
+    for asked, names, what in (
+        (reading.problem, PROBLEM, "problem"),
+        (reading.answer, ANSWER, "answer"),
+    ):
+        if asked and not any(has(row, asked) for row in objects):
+            raise ValueError(
+                f"{name} has no column {asked}; it has {', '.join(known)} (--{what}-column)"
+            )
+        by_lower = {column.lower(): column for column in known}
+        guessed = (by_lower.get(n) or (n if "." in n else None) for n in names)
+        column = asked or next((n for n in guessed if n and any(has(r, n) for r in objects)), None)
+        if column is None and (what == "problem" or reading.golds):
+            raise ValueError(
+                f"{name} has the columns {', '.join(known)}: say which one holds the {what}, with "
+                f"--{what}-column ({flag})"
+            )
+        found.append(column)
+    return tuple(found)
+
+
+def has(row: dict, column: str) -> bool:
+    """Is the column there? "a.b" is b in the object that a holds."""
+    first, dot, rest = column.partition(".")
+    if column in row or not dot:
+        return column in row
+    return isinstance(row.get(first), dict) and has(row[first], rest)
+
+
+def cell(row: dict, column: str) -> object:
+    """What stands in a column. Raises KeyError.
+
+    >>> cell({"reward_model": {"ground_truth": "14"}}, "reward_model.ground_truth")
+    '14'
+    """
+    first, dot, rest = column.partition(".")
+    return row[column] if column in row or not dot else cell(row[first], rest)
+
+
+# ---------------------------------------------------------------- one row
+
+
+def row_of(
+    row: object, problem: str = "problem", answer: str | None = "answer", golds=True, final=False
+) -> Row:
+    """A row's problem, gold answer, kind and other columns. Raises ValueError saying what is wrong.
+
+    final: of an answer that is a whole solution take what stands in its box, or behind ####.
+    """
+    try:
+        asked = text_of(cell(row, problem))
+        gold = cell(row, answer) if answer else ""
+    except (KeyError, TypeError, AttributeError) as error:
+        shown = row if isinstance(row, str) else json.dumps(row, default=str)
+        raise ValueError(
+            f"needs a JSON object with the keys {problem} and {answer}, got {shown[:60]!r}"
+        ) from error
+    if not isinstance(asked, str) or not asked.strip():
+        raise ValueError(f"the problem must be a text that is not empty, got {str(asked)[:60]!r}")
+    number = isinstance(gold, (int, float)) and not isinstance(gold, bool)
+    if golds and not (isinstance(gold, str) or (number and math.isfinite(gold))):
+        raise ValueError(
+            f"the answer must be a text or a finite number, got {json.dumps(gold, default=str)[:60]}"
+        )
+    kind = str(row.get("kind") or "")
+    gold = "" if gold is None else str(gold)
+    for name, text in (("problem", asked), ("answer", gold), ("kind", kind)):
         if any("\ud800" <= c <= "\udfff" for c in text):
             raise ValueError(f"the {name} holds half of a surrogate pair, which is no character")
-    check_final(str(answer))
-    return problem, str(answer), str(kind)
+    if golds:
+        gold = (extract_answer(gold) or gold) if final and is_solution(gold) else gold
+        check_final(gold)
+    others = {k: v for k, v in row.items() if k not in ("problem", "answer", "kind")}
+    return asked, gold, kind, others
+
+
+def text_of(value: object) -> object:
+    """A problem's text; of a conversation, a list of messages, what the user said last.
+
+    >>> text_of([{"role": "system", "content": "Think."}, {"role": "user", "content": "1 + 1?"}])
+    '1 + 1?'
+    """
+    if not (isinstance(value, list) and all(isinstance(m, dict) for m in value)):
+        return value
+    return next((m.get("content") for m in reversed(value) if m.get("role") == "user"), None)
+
+
+def is_solution(answer: str) -> bool:
+    return "\\boxed" in answer or "####" in answer
 
 
 def check_final(answer: str) -> None:
@@ -110,7 +198,7 @@ def check_final(answer: str) -> None:
         ...
     ValueError: the answer is prose, not a final answer: 'it is more than what one might expect'
     """
-    if "\\boxed" in answer or "####" in answer:
+    if is_solution(answer):
         final = extract_answer(answer)
         raise ValueError(f"the answer is a whole solution: give its final answer alone, {final!r}")
     check_gold(answer)

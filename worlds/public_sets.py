@@ -12,6 +12,7 @@ from pathlib import Path
 
 from verifier import check_gold
 from worlds import Row
+from worlds.files import some
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,20 @@ def read_public(name: str, split: str, flag: str, data_dir: str | None = None) -
                 f"{', '.join(rows.column_names)} ({flag}, --data-dir)"
             )
     found, unreadable = [], []
-    for row in rows:
+    for number, row in enumerate(rows):
         answer = gold_answer(row[known.answer])
         try:
             check_gold(answer)
         except ValueError as error:
-            unreadable.append(str(error))
+            unreadable.append((number, str(error)))
             continue
         found.append((str(row[known.problem]), answer, str(row.get(known.kind) or "")))
     if unreadable:
-        print(f"{name}: {len(unreadable)} of {len(rows)} problems left out: {unreadable[0]}, ...")
+        where = some([number for number, _ in unreadable])
+        print(
+            f"{name}: {len(unreadable)} of {len(rows)} problems left out (row {where}): "
+            f"{unreadable[0][1]}"
+        )
     if not found:
         raise ValueError(f"{name} holds no problem with a readable answer ({flag})")
     return found

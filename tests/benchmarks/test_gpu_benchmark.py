@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu as room  # noqa: E402
 
 from machine import plan  # noqa: E402
+from machine.shapes import shape_of_config  # noqa: E402
 from settings import Settings, resolve  # noqa: E402
 
 SMALL = (
@@ -45,6 +46,30 @@ def test_it_runs_through_and_prints_each_number(tmp_path):
     assert found["planned_tensors"] < found["planned_total"] and found["measured_tensors"] is None
 
 
+def test_first_contact_runs_on_the_cpu_and_says_what_it_cannot_show():
+    done = run(*SMALL.split(), "--first-contact")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    verdicts = [line[:6].strip() for line in lines]
+    assert verdicts == ["-", "ok", "ok", "-", "ok", "-", "ok", "ok", "ok"], done.stdout
+    for line, part in zip(
+        lines,
+        (
+            "no card",
+            "4 rows",
+            "8 rows",
+            "CUDA graphs",
+            "completions of 20 tokens",
+            "measured on cuda only",
+            "attention while learning: flash",
+            "sampler and trainer",
+            "target of noise",
+        ),
+        strict=True,
+    ):
+        assert part in line, line
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA GPU is here")
 def test_without_a_gpu_it_says_so():
     done = run()
@@ -55,7 +80,7 @@ def test_the_random_model_has_the_shape_and_the_bytes_that_are_planned():
     shape = room.SHAPES["tiny"]
     settings, _ = resolve(Settings(dry_run=True))
     policy = room.random_policy(shape, "cpu", torch.bfloat16, settings)
-    assert plan.shape_of_config(policy.model.config) == shape
+    assert shape_of_config(policy.model.config) == shape
     held = 0
     for name, p in policy.model.named_parameters():
         if "lora_" in name:

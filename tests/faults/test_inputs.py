@@ -15,7 +15,7 @@ from machine.loading import find_model, load_base
 from pass_at_k import Evaluation
 from problems import Problem, both_sides, problems_that_fit
 from settings import Settings, resolve
-from worlds.files import read_jsonl
+from worlds.files import read_own
 
 
 def rows(count):
@@ -36,7 +36,7 @@ def test_a_file_is_split_and_the_same_problem_always_stands_on_the_same_side(tmp
     train, held_out = both_sides(settings)
     assert not {p.problem for p in train} & {p.problem for p in held_out}
     assert len(train) + len(held_out) == 200 and 10 <= len(held_out) <= 45
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert f"{len(train)} to train on, {len(held_out)} held out" in said and "--eval-data" in said
     jsonl(tmp_path / "mine.jsonl", rows(300))
     more_train, more_held_out = both_sides(settings)
@@ -142,7 +142,7 @@ def test_a_gold_answer_that_none_can_match_is_refused_with_its_line(tmp_path, an
     lines[1]["answer"] = lines[3]["answer"] = answer
     path = jsonl(tmp_path / "mine.jsonl", lines)
     with pytest.raises(ValueError, match=r"line 2: .*2 lines in all: 2, 4; 3 others.*--data"):
-        read_jsonl(path, "--data")
+        read_own(str(path), "--data")
 
 
 @pytest.mark.parametrize(
@@ -162,21 +162,21 @@ def test_a_gold_answer_that_none_can_match_is_refused_with_its_line(tmp_path, an
 def test_a_file_that_is_no_jsonl_is_named_for_what_it_is(tmp_path, content, names):
     (tmp_path / "mine.jsonl").write_bytes(content)
     with pytest.raises(ValueError, match=names) as error:
-        read_jsonl(tmp_path / "mine.jsonl", "--data")
+        read_own(str(tmp_path / "mine.jsonl"), "--data")
     assert "--data" in str(error.value) and len(str(error.value)) < 500
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path):
     content = '\ufeff{"problem": "1?", "answer": 1.5}\n'
     (tmp_path / "mine.jsonl").write_text(content, encoding="utf-8")
-    assert read_jsonl(tmp_path / "mine.jsonl", "--data") == [("1?", "1.5", "")]
+    assert read_own(str(tmp_path / "mine.jsonl"), "--data") == [("1?", "1.5", "", {})]
 
 
 def test_a_line_of_ten_megabytes_is_refused_at_once(tmp_path):
     jsonl(tmp_path / "mine.jsonl", [{"problem": "1?", "answer": "1" * 10_000_000}])
     began = time.perf_counter()
     with pytest.raises(ValueError, match=r"line 1: has 10,000,0\d\d bytes"):
-        read_jsonl(tmp_path / "mine.jsonl", "--data")
+        read_own(str(tmp_path / "mine.jsonl"), "--data")
     assert time.perf_counter() - began < 2
 
 
@@ -199,7 +199,7 @@ def test_the_code_of_a_model_is_never_run_and_nobody_is_asked(small_base, tmp_pa
     ran = tmp_path / "ran"
     (base / "mine.py").write_text(f"open({str(ran)!r}, 'w')")
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on stdin"))
-    from machine.plan import shape_of
+    from machine.shapes import shape_of
 
     for load in (lambda: load_base(str(base), "none"), lambda: shape_of(str(base))):
         with pytest.raises(ValueError, match="--model"):

@@ -62,7 +62,7 @@ def test_what_was_measured_is_on_disk_before_it_is_shown(tmp_path, monkeypatch):
     def broken(*_given):
         raise RuntimeError("the screen is gone")
 
-    monkeypatch.setattr(Comparison, "table", broken)
+    monkeypatch.setattr(Comparison, "summary", broken)
     with pytest.raises(RuntimeError, match="the screen"):
         run(tmp_path / "run", **MEASURED)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["evaluation"]
@@ -81,6 +81,7 @@ def test_no_control_character_of_a_model_or_a_file_reaches_the_screen(
     shown = capsys.readouterr().out
     two = [*one[:1], Problem("2", "3", "other" + evil)]
     shown += Comparison(two, 2, [1], counts, counts, counts).table()
+    shown += Comparison(two, 2, [1], counts, counts, counts).summary()
     assert "owned" in shown and not set(shown) & {"\x1b", "\x07", "\x9b"}
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from machine.cost import CARDS, step_seconds, table
-from machine.plan import PUBLISHED, cache_bytes, weight_bytes
+from machine.plan import cache_bytes, weight_bytes
+from machine.shapes import PUBLISHED
 from settings import GPU_BASE, Settings, resolve
 
 SHAPE = PUBLISHED[GPU_BASE]

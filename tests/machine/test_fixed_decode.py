@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from live_bytes import LiveBytes
 
 from machine import fixed_decode as room
 from machine.fixed_decode import FixedDecoder
@@ -110,6 +111,93 @@ def test_where_a_capture_fails_decoding_goes_on_and_says_so(
     assert_same(got, completions(small_policy, prompts, fixed=False))
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and "not permitted" in lines[0] and "without CUDA graphs" in lines[0]
+
+
+def test_a_capture_that_leaves_the_gpu_unusable_ends_the_run_and_names_the_flag(
+    small_policy, prompts, monkeypatch
+):
+    def fails(*_):
+        raise RuntimeError("capture is invalid")
+
+    monkeypatch.setattr(FixedDecoder, "on_gpu", True)
+    monkeypatch.setattr(FixedDecoder, "capture", fails)
+    monkeypatch.setattr(room, "works", lambda _device: False)
+    with pytest.raises(
+        room.CaptureFailed, match=r"is invalid.*start the run with --fixed-decode False"
+    ):
+        completions(small_policy, prompts, fixed=True)
+
+
+def test_the_stream_is_put_back_where_a_capture_fails(small_policy, prompts, monkeypatch):
+    streams = ["outside"]
+
+    def fails(*_):
+        streams.append("inside")
+        raise RuntimeError("capture is invalid")
+
+    monkeypatch.setattr(FixedDecoder, "on_gpu", True)
+    monkeypatch.setattr(FixedDecoder, "capture", fails)
+    monkeypatch.setattr(room, "current_stream", lambda _device: streams[-1])
+    monkeypatch.setattr(room, "set_stream", streams.append)
+    completions(small_policy, prompts, fixed=True)
+    assert streams == ["outside", "inside", "outside"]
+
+
+def test_graphs_are_kept_from_part_to_part(small_policy, prompts, monkeypatch):
+    """Three parts of four rows: each (rows, slots) is captured once, whatever part it comes up in."""
+    monkeypatch.setattr(FixedDecoder, "on_gpu", True)
+    asked = []
+
+    def capture(decoder, rows, slots):
+        asked.append((id(decoder), rows, slots))
+        recording = Recording(decoder, rows, slots)
+        return recording, recording.logits
+
+    monkeypatch.setattr(FixedDecoder, "capture", capture)
+    expected = completions(small_policy, prompts, fixed=False, rows=4)
+    assert_same(completions(small_policy, prompts, fixed=True, rows=4), expected)
+    assert len({decoder for decoder, _, _ in asked}) == 1 and len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("way", ["fixed", "lean", "growing"])
+def test_one_cache_is_alive_at_a_time(small_policy, prompts, way, monkeypatch):
+    """Sampled in three parts, the most bytes alive are those of one part."""
+    monkeypatch.setattr("sampler.fits", lambda _model: way == "lean")
+
+    def peak(ids, mask):
+        with sampling_weights(small_policy) as model, LiveBytes(*model.parameters()) as live:
+            sample(
+                model,
+                ids,
+                mask,
+                group_size=16,
+                max_new_tokens=60,
+                temperature=1.0,
+                end_ids=[-1],
+                pad_id=0,
+                generator=torch.Generator().manual_seed(0),
+                rows_at_once=16,
+                fixed=way == "fixed",
+            )
+        return live.peak
+
+    ids, mask = (x[:1].repeat(3, 1) for x in prompts)
+    one, three = peak(ids[:1], mask[:1]), peak(ids, mask)
+    assert three < 1.15 * one
+
+
+def test_a_part_is_as_wide_as_its_own_longest_prompt(small_policy, prompts, monkeypatch):
+    import sampler
+
+    monkeypatch.setattr(sampler, "fits", lambda _model: False)
+    widths, prefill = [], sampler.prefill
+    monkeypatch.setattr(
+        sampler,
+        "prefill",
+        lambda m, ids, mask: widths.append(ids.shape[1]) or prefill(m, ids, mask),
+    )
+    completions(small_policy, prompts, fixed=False, rows=4)
+    assert widths == prompts[1].sum(dim=1).tolist()
 
 
 def test_out_of_memory_in_a_capture_is_not_taken_for_a_failed_one(

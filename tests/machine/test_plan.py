@@ -15,13 +15,14 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Confi
 import policy as policy_room
 from machine import plan as room
 from machine.loading import with_new_lora
-from machine.plan import GIB, plan, shape_of_config
+from machine.plan import GIB, plan
+from machine.shapes import PUBLISHED, shape_of, shape_of_config
 from objective import token_terms
 from sampler import draw
 from settings import Settings, resolve
 
 ROOT = Path(policy_room.__file__).parent
-QWEN_3B = room.PUBLISHED["Qwen/Qwen2.5-3B"]
+QWEN_3B = PUBLISHED["Qwen/Qwen2.5-3B"]
 CONFIGS = {
     "Qwen2.5-3B": Qwen2Config(
         vocab_size=151936,
@@ -60,12 +61,6 @@ def on_meta(config):
     kind = Qwen2ForCausalLM if config.model_type == "qwen2" else LlamaForCausalLM
     with torch.device("meta"):
         return kind(config)
-
-
-def test_the_published_shape_is_the_configs():
-    assert shape_of_config(CONFIGS["Qwen2.5-3B"]) == QWEN_3B
-    assert room.shape_of("Qwen/Qwen2.5-3B") is QWEN_3B
-    assert sum(p.numel() for p in on_meta(CONFIGS["Qwen2.5-3B"]).parameters()) == 3_085_938_688
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -132,8 +127,8 @@ def test_a_chunk_of_logits_with_its_graph(arm):
     """Head, token_terms, backward, at the real vocabulary, as policy.score checkpoints them."""
     form = {"rapo": "exact", "grpo": "sampled", "no-kl": "none"}[arm]
     tokens, vocabulary = 8, 151936
-    head = torch.randn(vocabulary, 16, dtype=torch.bfloat16)
-    state, ref = (torch.randn(tokens, 16, dtype=torch.bfloat16) for _ in range(2))
+    head = torch.randn(vocabulary, 16)  # its logits are float32 on a GPU too: `machine/head.py`
+    state, ref = (torch.randn(tokens, 16) for _ in range(2))
     state.requires_grad_()
 
     def terms(state, ref):
@@ -193,13 +188,12 @@ def test_a_prefill_and_a_draw():
     shape = shape_of_config(config)
     planned = sum(room.sampling_bytes(replace(shape, vocabulary=0), 4, 4, 96, 0).values())
     assert live.peak <= 1.05 * planned and planned <= 1.25 * live.peak
-    logits = torch.randn(8, 151936, dtype=torch.bfloat16)
+    logits = torch.randn(8, 151936)
     with LiveBytes(logits) as live:
         draw(logits, torch.rand(8), 1.0)
     planned = room.sampling_bytes(QWEN_3B, 8, 0, 0, 0)["prefill, or drawing tokens"]
-    assert (
-        live.peak + logits.nbytes <= 1.01 * planned and planned <= 1.2 * live.peak + logits.nbytes
-    )
+    assert live.peak + logits.nbytes <= 1.01 * planned
+    assert planned <= 1.2 * (live.peak + logits.nbytes)
 
 
 # ---------------------------------------------------------------- the plan as a whole
@@ -246,6 +240,23 @@ def test_what_is_said_to_fit_fits_and_nothing_larger_does(gib):
             assert plan(QWEN_3B, replace(best, **{name: larger[0]})).total > gib * GIB, name
 
 
+@pytest.mark.parametrize("gib", [6, 8, 12, 24, 48])
+def test_what_is_left_open_is_chosen_for_the_card(gib):
+    """The most rows that fit, and no more; checkpointed layers only where they are needed."""
+    settings = settings_for()
+    best = room.fitted(settings, Settings(), gib * GIB)
+    assert plan(QWEN_3B, best).total <= gib * GIB
+    twice = replace(best, sample_rows=2 * best.sample_rows)
+    batch = settings.prompts * settings.group_size
+    assert best.sample_rows == batch or plan(QWEN_3B, twice).total > gib * GIB
+    assert best.checkpoint_layers == (gib < 48), "some 40 GiB of activations"
+    small = settings_for(model="HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert not room.fitted(small, Settings(), 12 * GIB).checkpoint_layers
+    given = Settings(sample_rows=2, checkpoint_layers=True)
+    kept = room.fitted(settings_for(sample_rows=2, checkpoint_layers=True), given, gib * GIB)
+    assert (kept.sample_rows, kept.checkpoint_layers) == (2, True)
+
+
 def test_what_cannot_fit_is_refused_and_what_to_lower_is_named():
     room.check_fits(settings_for(), 8 * GIB)
     too_much = settings_for(micro_batch=32, sample_rows=128)
@@ -256,7 +267,7 @@ def test_what_cannot_fit_is_refused_and_what_to_lower_is_named():
     with pytest.raises(ValueError, match=r"even one completion.*--max-new-tokens"):
         room.check_fits(settings_for(), 2 * GIB)
     with pytest.raises(ValueError, match="--model"):
-        room.shape_of("no/such-model")
+        shape_of("no/such-model")
 
 
 def test_completions_longer_than_the_context_are_refused():

@@ -133,7 +133,7 @@ def trainer_of(folder: Path, **options) -> tuple[RAPOTrainer, Gradients]:
     }
     seen = Gradients()
     trainer = RAPOTrainer(
-        with_saved_lora(model, folder / "adapter", "tiny_base"),
+        with_saved_lora(model, folder, "tiny_base"),  # the run's folder will do
         args=RAPOConfig(**(defaults | options)),
         train_dataset=Dataset.from_list([{"prompt": p, "answer": a} for p, a in columns]),
         processing_class=tokenizer,
@@ -486,7 +486,9 @@ def test_the_command_on_two_processes_raises_the_reward(tmp_path):
     settings = resolve(Settings())[0]
     assert rates == pytest.approx([learning_rate(settings, step) for step in range(24)])
     assert len(reward) == 24 and sum(reward[-8:]) / 8 > sum(reward[:8]) / 8 + 0.03
-    comparison = evaluate(Evaluation(str(out / "adapter"), problems=4, n=2, threads=1))
+    adapter = json.loads((out / "adapter" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == "tiny_base", "no path of this disk"
+    comparison = evaluate(Evaluation(str(out), problems=4, n=2, threads=1))
     assert len(comparison.trained) == 4
 
 
@@ -581,10 +583,11 @@ def test_an_arm_has_its_own_weights():
         RAPOConfig("x", arm="no-kl", beta=0.1, use_cpu=True, bf16=False)
 
 
-def test_rewards_that_phi_cannot_follow(scene):
+def test_rewards_outside_of_what_phi_is_made_for_and_none(scene):
     config = RAPOConfig("x", use_cpu=True, bf16=False)
-    with pytest.raises(ValueError, match=r"rewards from 0 to 2: .* between 0 and 1"):
-        advantage_and_phi(torch.tensor([[0.0, 2.0]]), config)
+    advantage, phi = advantage_and_phi(torch.tensor([[-1.0, 2.0]]), config)
+    assert advantage.tolist() == pytest.approx([-1, 1], abs=1e-3)  # any numbers will do
+    assert phi.tolist() == pytest.approx([config.phi_min, 1])
     nothing = torch.tensor([[float("nan")], [1.0]])
     with pytest.raises(ValueError, match="1 of 2 completions have no reward"):
         total_reward(nothing, torch.ones(1))

@@ -14,8 +14,8 @@ from policy import load_policy
 from problems import Problem, load_problems
 from settings import BUNDLED_BASE, Settings, resolve
 from verifier import verify
-from watch import evaluations as room
 from watch.evaluations import Log
+from worlds import rewards
 
 HEADER = {"n": 6, "seed": 0}
 SETTINGS = resolve(Settings(max_new_tokens=8))[0]
@@ -38,7 +38,7 @@ def test_right_answers_are_counted_for_the_right_problem(small_policy, monkeypat
         type("V", (), {"reward": 1.0, "reason": "correct", "answer": "1"}),
         type("V", (), {"reward": 0.0, "reason": "wrong", "answer": "2"}),
     )
-    monkeypatch.setattr(room, "verify", lambda _text, gold: verdict[gold != "gold 3"])
+    monkeypatch.setattr(rewards, "verify", lambda _text, gold: verdict[gold != "gold 3"])
     counted = count_correct(
         small_policy,
         problems,
@@ -56,7 +56,9 @@ def one_way(monkeypatch):
     """A verdict that depends on the text alone, so that counts differ from problem to problem."""
     right = type("V", (), {"reward": 1.0, "reason": "correct", "answer": "x"})
     wrong = type("V", (), {"reward": 0.0, "reason": "wrong", "answer": None})
-    monkeypatch.setattr(room, "verify", lambda text, _gold: (wrong, right)[sum(map(ord, text)) % 2])
+    monkeypatch.setattr(
+        rewards, "verify", lambda text, _gold: (wrong, right)[sum(map(ord, text)) % 2]
+    )
 
 
 @pytest.mark.parametrize("rows", [4, 6, 12, 100])

@@ -4,7 +4,7 @@ import pytest
 
 import rapo_mini
 from settings import Settings
-from watch.health import STEPS_WITHOUT, WINDOW, diagnose
+from watch.health import FEW, STEPS_WITHOUT, WINDOW, diagnose
 
 
 def step(**others):
@@ -47,14 +47,52 @@ def test_no_signal_says_whether_problems_are_too_hard_or_too_easy(reward, remedy
 
 
 @pytest.mark.parametrize("arm, flag", [("rapo", "--phi-min"), ("no-kl", "--lr")])
-def test_no_signal_after_a_good_beginning_does_not_blame_the_problems(arm, flag):
+def test_a_lost_beginning_does_not_blame_the_problems(arm, flag):
     """As a run with alpha 0.3 and phi_min 0.3 does: noise before the entropy's window is full."""
     silent = [step(reward=0.0, groups_with_signal=0.0)] * STEPS_WITHOUT
-    sentence = diagnose(learning(WINDOW) + silent, arm)["no signal"]
-    assert "at its beginning (0.25)" in sentence and flag in sentence
-    assert "--data" not in sentence
+    found = diagnose(learning(WINDOW) + silent, arm)
+    assert list(found) == ["collapsing"]
+    assert "was 0.21 in the first" in found["collapsing"]
+    assert "--lr" in found["collapsing"] and flag in found["collapsing"]
+    assert "--data" not in found["collapsing"]
     hard = [step(reward=0.01)] * WINDOW
     assert "easier problems" in diagnose(hard + silent, arm)["no signal"]
+
+
+COLLAPSE = {  # rewards and ends of the first steps of --arm no-kl --lr 3e-2
+    "reward": [0.141, 0.117, 0.102, 0.0, 0.0, 0.0],
+    "ended": [1.0, 1.0, 1.0, 0.94, 0.42, 0.07],
+}
+
+
+def collapse(**others):
+    rows = zip(COLLAPSE["reward"], COLLAPSE["ended"], strict=True)
+    return [step(reward=r, ended=e, lr=0.018, **others) for r, e in rows]
+
+
+def test_a_collapse_within_three_steps_is_told_to_lower_the_rate():
+    found = diagnose(collapse(), "no-kl")
+    assert (
+        list(found) == ["collapsing"] and "lower --lr, which is 0.018 here" in found["collapsing"]
+    )
+    assert "only 48% of the completions come to an end, not 100%" in found["collapsing"]
+    assert diagnose(collapse()[: 2 * FEW - 1], "no-kl") == {}
+
+
+def test_a_few_bad_steps_are_no_collapse():
+    """Hard problems in a row, few completions, or a reward that falls and all else as it was."""
+    begun = learning(2 * WINDOW)
+    assert diagnose([*begun, *[step(reward=0.02)] * FEW], "rapo") == {}
+    few = {"reasons": {"wrong": 2}}
+    assert diagnose([m | few for m in collapse()], "rapo") == {}
+    low = [m | {"reward": 0.3 * m["reward"]} for m in collapse()]
+    assert diagnose(low, "rapo") == {}, "0.04 is too little to have been lost"
+
+
+def test_completions_that_no_longer_end_are_not_told_to_be_longer():
+    mute = {"reward": 0.0, "reasons": {"no_answer": 128}}
+    rows = [step(reward=0.01)] * FEW + [step(ended=0.02, **mute)] * STEPS_WITHOUT
+    assert "lower --lr" in diagnose(rows, "rapo")["no answer"]
 
 
 @pytest.mark.parametrize("ended, flag", [(1.0, "--prompt-template"), (0.1, "--max-new-tokens")])

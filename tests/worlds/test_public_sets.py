@@ -111,7 +111,7 @@ def test_a_public_set_is_read_from_a_copy(copies, name, split, _file, rows, gold
 
 def test_a_gold_answer_that_cannot_be_read_is_named_and_left_out(copies, capsys):
     assert len(load_problems("simplerl-8k", "train", None, 0, "--data", str(copies))) == 2
-    assert "1 of 3 problems left out: gold answer ''" in capsys.readouterr().out
+    assert "1 of 3 problems left out (row 2): gold answer ''" in capsys.readouterr().out
 
 
 def test_the_seed_and_the_count_choose(copies):

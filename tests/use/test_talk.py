@@ -1,0 +1,269 @@
+"""python -m use talk: what is shown, what is typed, what is refused."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from policy import load_policy
+from settings import BUNDLED_BASE
+from step import rollout
+from use import talk as room
+from use.__main__ import main
+from use.talk import Talk
+
+ROOT = BUNDLED_BASE.parent
+PUZZLE = "What comes next: 2, 5, 8, 11?"
+
+
+def talked(capsys, *given, **options) -> str:
+    """What is printed by a talk that ends well."""
+    assert main(Talk(*map(str, given), **options)) == 0
+    return capsys.readouterr().out
+
+
+def test_both_sides_stand_beside_each_other_with_their_verdicts(finished_run, capsys):
+    shown = talked(capsys, finished_run, PUZZLE, n=3, gold="14")
+    assert shown.count("-> ") == 6 and "base: " in shown and "trained: " in shown
+    assert all(len(line) <= 80 and line == line.rstrip() for line in shown.splitlines()[1:])
+    rights = shown.count("-> right")
+    counted = sum(int(word) for word in shown.split("3 right")[:-1] for word in [word.split()[-2]])
+    assert rights == counted
+    assert "-> " not in talked(capsys, finished_run, PUZZLE, n=3)
+
+
+def test_the_trained_side_is_what_a_rollout_samples(finished_run):
+    """The run's template, its temperature, its sampler, the adapter on; the base with it off."""
+    trained = room.find(str(finished_run))
+    policy, settings = load_policy(str(BUNDLED_BASE), adapter=finished_run), trained.settings
+    rolled = rollout(policy, [room.Problem(PUZZLE, "14")], settings, 0)
+    base, ours = room.both_sides(policy, PUZZLE, settings, settings.group_size)
+    assert ours.texts == rolled.texts and base.texts != ours.texts
+
+
+def test_a_prompt_goes_through_the_runs_template(finished_run, tmp_path, monkeypatch, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    asked = []
+    encode = room.prompts_of
+    monkeypatch.setattr(
+        room, "prompts_of", lambda p, rows, s: asked.append((rows, s)) or encode(p, rows, s)
+    )
+    talked(capsys, run, PUZZLE, n=1, prompt_template="{problem}\n", temperature=0.5)
+    (((problem,), settings),) = asked
+    assert (problem.problem, settings.prompt_template) == (PUZZLE, "{problem}\n")
+    assert settings.temperature == 0.5 and settings.max_new_tokens == 72
+
+
+def test_escape_sequences_of_a_model_are_shown_and_not_obeyed(finished_run, monkeypatch, capsys):
+    evil = "\x1b[2J\x1b]0;title\x07 so\rit is \\boxed{14}\nnext [red]line[/red]"
+    monkeypatch.setattr(room, "decode", lambda *given: [evil] * 2)
+    shown = talked(capsys, finished_run, PUZZLE, n=2, gold="14")
+    assert not set(shown) & set("\x1b\x07\r") and "␛[2J" in shown and "[red]line[/red]" in shown
+
+
+def test_lines_are_piped_in_one_after_the_other(finished_run, monkeypatch, capsys):
+    lines = [PUZZLE, "", "/gold 14", "/gold }{", "/dance", "of llamas 3", "/help", "/quit", "never"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
+    assert main(Talk(str(finished_run), n=2)) == 0
+    out, err = capsys.readouterr()
+    assert out.count("> ") >= 4 and "never" not in out
+    assert "llamas" in out.split("no token for: ")[1].splitlines()[0]
+    assert out.count("\n   -> ") == 2, "a row of verdicts for each pair, for /gold alone"
+    assert err.count("use: ") == 2 and "/dance is no command" in err and "gold" in err
+
+
+def test_gold_before_anything_was_shown(finished_run, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/gold 14\n"))
+    assert main(Talk(str(finished_run))) == 0
+    assert "ask for something first" in capsys.readouterr().err
+
+
+def test_an_empty_line_of_a_person_samples_again(finished_run, monkeypatch, capsys):
+    typed = iter([PUZZLE, "", ""])
+
+    def input_of(_prompt):
+        for line in typed:
+            return line
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", input_of)
+    monkeypatch.setattr(room.Talker, "see_history", lambda self: None)
+    shown = talked(capsys, finished_run, n=4, temperature=1.5)
+    first, *others = shown.split("trained\n")[1:]
+    assert len(others) == 2 and len({first, *others}) == 3, "each time with other noise"
+
+
+def test_an_adapter_alone_is_talked_to_with_the_programs_own_settings(
+    finished_run, tmp_path, capsys, monkeypatch
+):
+    adapter = shutil.copytree(finished_run / "adapter", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)  # where no tiny_base lies
+    shown = talked(capsys, adapter, PUZZLE, n=2)
+    assert shown.splitlines()[1:] == talked(capsys, finished_run, PUZZLE, n=2).splitlines()[1:]
+
+
+def test_a_run_of_scale_has_more_settings_and_is_talked_to_all_the_same(
+    finished_run, tmp_path, capsys
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config = {k: v for k, v in config.items() if k != "run"} | {"vllm": "off"}
+    (run / "config.json").write_text(json.dumps(config))
+    assert "trained" in talked(capsys, run, PUZZLE, n=1)
+
+
+# ---------------------------------------------------------------- a terminal
+
+
+def in_a_terminal(run, typed: list[bytes], tmp_path):
+    """The command in a terminal of its own: (exit status, what it showed)."""
+    import pty
+
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "use", "talk", str(run), "--n", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "dumb"}
+    process = subprocess.Popen(
+        command,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+    )
+    os.close(follower)
+    shown = b""
+    for line in typed:
+        shown += until(leader, b"> ")
+        os.write(leader, line)
+    shown += until(leader, None)
+    return process.wait(timeout=60), shown.decode()
+
+
+def until(terminal: int, sign: bytes | None) -> bytes:
+    """What a terminal shows up to a line that is the prompt, or to its end."""
+    shown, began = b"", time.monotonic()
+    while time.monotonic() - began < 120:
+        try:
+            more = os.read(terminal, 4096)
+        except OSError:
+            return shown
+        shown += more
+        if not more or (sign and shown.endswith(b"\n" + sign)):
+            return shown
+    raise AssertionError(shown)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+@pytest.mark.parametrize(("last", "status"), [(b"\x04", 0), (b"\x03", 130)])
+def test_ctrl_d_and_ctrl_c_end_it_cleanly_and_history_comes_back(
+    finished_run, tmp_path, last, status
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "talk_history").write_text(PUZZLE + "\n")
+    up = b"\x1b[A"
+    found, shown = in_a_terminal(run, [up + b"\n", last], tmp_path)
+    assert found == status and "Traceback" not in shown, shown
+    assert PUZZLE in shown and "trained" in shown
+    assert (run / "talk_history").read_text().count(PUZZLE) >= 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_term_ends_it_while_it_samples(finished_run, monkeypatch, capsys):
+    monkeypatch.setattr(room, "both_sides", lambda *given: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(Talk(str(finished_run), PUZZLE)) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def changed(run: Path, tmp_path, **files) -> str:
+    """A copy of the run with some files changed: None removes one."""
+    copy = shutil.copytree(run, tmp_path / "copy")
+    for name, change in files.items():
+        path = copy / name.replace("__", "/")
+        if change is None:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        else:
+            path.write_bytes(change(path.read_bytes()))
+    return str(copy)
+
+
+CONFIG, WEIGHTS = "adapter__adapter_config.json", "adapter__adapter_model.safetensors"
+FOLDERS = {  # what is wrong with RUN -> how it is made, and a word of the sentence
+    "not there": (lambda run, tmp: "runs/nowhere", "is not there"),
+    "a file": (lambda run, tmp: str(run / "metrics.jsonl"), "is a file"),
+    "nothing in it": (lambda run, tmp: str(run / "evaluations"), "neither a run nor an adapter"),
+    "no adapter yet": (lambda run, tmp: changed(run, tmp, adapter=None), "--resume"),
+    "a damaged config": (
+        lambda run, tmp: changed(run, tmp, **{"config.json": lambda text: text[:90]}),
+        "not the settings of a run",
+    ),
+    "a changed config": (
+        lambda run, tmp: changed(
+            run, tmp, **{"config.json": lambda b: b.replace(b'"steps": 3', b'"steps": 4')}
+        ),
+        "checksum",
+    ),
+    "a damaged adapter config": (
+        lambda run, tmp: changed(run, tmp, **{CONFIG: lambda text: text[:90]}),
+        "no adapter's config",
+    ),
+    "torn weights": (
+        lambda run, tmp: changed(run, tmp, **{WEIGHTS: lambda data: data[: len(data) // 2]}),
+        "does not fit",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", FOLDERS)
+def test_a_folder_that_is_no_trained_run_is_a_sentence(finished_run, tmp_path, capsys, wrong):
+    made, word = FOLDERS[wrong]
+    assert main(Talk(made(finished_run, tmp_path), PUZZLE)) == 2
+    assert word in sentence(capsys)
+
+
+def test_a_base_that_is_another_one_is_a_sentence(finished_run, small_base, capsys):
+    assert main(Talk(str(finished_run), PUZZLE, model=str(small_base))) == 2
+    assert "another hash" in sentence(capsys)
+
+
+BAD = {
+    "n": 0,
+    "gold": "}{",
+    "temperature": 0.0,
+    "max_new_tokens": 0,
+    "prompt_template": "no place for it",
+    "model": "not/here/at/all",
+    "threads": -1,
+    "seed": 10**15,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_flag_is_a_sentence_that_names_it(finished_run, capsys, name):
+    assert main(Talk(str(finished_run), PUZZLE, **{name: BAD[name]})) == 2
+    assert f"--{name.replace('_', '-')}" in sentence(capsys)
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", "\udcff", "1, " * 100])
+def test_a_bad_prompt_is_a_sentence(finished_run, capsys, prompt):
+    assert main(Talk(str(finished_run), prompt)) == 2
+    assert "PROMPT" in sentence(capsys)
+
+
+def sentence(capsys) -> str:
+    """The one line on stderr; a traceback is no sentence."""
+    error = capsys.readouterr().err
+    assert error.startswith("use: ") and error.count("\n") == 1 and "Traceback" not in error, error
+    return error
