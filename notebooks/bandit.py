@@ -91,7 +91,7 @@ def strength(p: Tensor, group: int) -> Tensor:
     just as much is taken from the wrong rules together. Where p is small it is nearly p sqrt(G - 1).
 
     >>> [round(float(strength(torch.tensor(p).double(), group=16)), 4) for p in (0.0, 0.001, 0.5)]
-    [0.0, 0.0039, 0.4836]
+    [0.0, 0.0039, 0.4835]
     """
     count = torch.arange(group + 1, dtype=torch.float64)  # (G + 1,) right ones
     rewards = (torch.arange(group) < count[:, None]).double()  # (G + 1, G)

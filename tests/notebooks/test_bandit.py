@@ -23,10 +23,10 @@ def test_the_examples():
 
 @pytest.mark.parametrize("arm", ["no-kl", "reverse-kl", "rapo"])
 def test_the_mean_of_drawn_pushes_is_the_expected_push(arm):
-    logp, ref, knobs = some_policy(), reference(1e-3), Knobs(arm, prompts=40_000)
+    logp, ref, knobs = some_policy(), reference(1e-3), Knobs(arm, prompts=120_000)
     drawn = sampled_push(logp, ref, knobs, torch.Generator().manual_seed(1))
     wanted = expected_push(logp, ref, knobs)
-    assert float((drawn - wanted).abs().max()) < 0.02 * float(wanted.abs().max())
+    assert float((drawn - wanted).abs().max()) < 0.05 * float(wanted.abs().max())
 
 
 def test_a_push_on_logits_sums_to_nothing():
