@@ -16,7 +16,7 @@ from step import MAX_GRAD_NORM, learn
 
 SETTINGS = {  # the second has a gradient longer than the norm that it is scaled down to
     "a weight of 0.3": {"alpha": 0.3, "beta": 0.01, "lr": 0.1},
-    "a weight of 30": {"alpha": 30.0, "beta": 0.01, "lr": 0.02},
+    "a weight of 300": {"alpha": 300.0, "beta": 0.01, "lr": 0.02},
 }
 UPDATES = 2
 

@@ -807,7 +807,7 @@ WRONG = [
         "05.2",
         "import numpy as np\ndef my_difference(a, b):\n    e = bootstrap(np.sort(a) - np.sort(b))\n"
         "    return e",
-        "], and [",
+        "is right",
     ),
     (
         "05.2",
@@ -926,4 +926,30 @@ WRONG = [
         "hardly pulls at what is nearly gone",
     ),
     ("04b.3", "my_claims = {'A': 0}", "True or False is needed"),
+    # 08: the step; the check itself tells more slips apart than these
+    ("08.1", "my_step = lambda policy, optimizer, rolled, settings: 0.0", "has not moved"),
+    ("08.1", slip("optimizer.zero_grad()", "pass"), "the old gradient is still there"),
+    (
+        "08.1",
+        slip("group_advantages(rolled.reward)", "group_advantages(rolled.reward.view(1, -1))"),
+        "the advantages are those of all completions together",
+    ),
+    (
+        "08.1",
+        slip("* rolled.reward.flatten()", "* 0 * rolled.reward.flatten()"),
+        "every completion has the flattened reference",
+    ),
+    ("08.1", slip("(logp, old, A", "(logp, logp.detach(), A"), "when the completions were SAMPLED"),
+    (
+        "08.1",
+        slip("    torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)\n", ""),
+        "longer than MAX_GRAD_NORM",
+    ),
+    (
+        "08.1",
+        slip("exact_forward_kl(rows, target)", "exact_forward_kl(target, rows)"),
+        "the reverse KL",
+    ),
+    ("08.1", slip("loss.backward()", "(-loss).backward()"), "it climbs the loss"),
+    ("08.1", slip("return loss.item()", "return loss"), "give back the loss as a number"),
 ]
