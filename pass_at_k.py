@@ -35,6 +35,7 @@ from watch.command_line import guarded
 from watch.evaluation_options import Evaluation, parse, read_ks
 from watch.evaluations import Log, graded, log_header, log_name, rows_of_a_batch
 from watch.files import as_json, write_whole
+from watch.known_counts import facts_of, keep_counts, known_counts
 from watch.lock import held
 from watch.run_folder import evaluations_of, run_of, trained_on_a_part
 from watch.tables import BARS, SPLITS, full_table, short_table
@@ -170,21 +171,43 @@ def compare_with_base(
     """
     ks = ks or powers_of_two(samples)
     pass_at_k(samples, np.zeros(0), max(ks))  # refuse a k above n before sampling
-    draws = {"chosen_by": False, "base": False, "trained": True}
-    counts = {
-        name: count_correct(
-            policy,
-            problems,
-            settings,
-            samples=samples,
-            adapter_on=adapter_on,
-            seed=settings.seed * 1_000_003 + i,
-            label=name,
-            **options,
+    counts = {}
+    for i, (name, count) in enumerate(DRAWS.items()):
+        seed = settings.seed * 1_000_003 + i
+        counts[name] = count(
+            policy, problems, settings, samples=samples, seed=seed, label=name, **options
         )
-        for i, (name, adapter_on) in enumerate(draws.items())
-    }
     return Comparison(problems, samples, sorted(ks), **counts)
+
+
+def count_base(
+    policy: Policy,
+    problems: Sequence[Problem],
+    settings: Settings,
+    *,
+    samples: int,
+    seed: int,
+    label: str,
+    rows: int = 512,
+    top_p: float = 1.0,
+    **options,
+) -> np.ndarray:
+    """`count_correct` of the base, or what is known of it (`watch/known_counts.py`): (N,) integers."""
+    same = {"samples": samples, "seed": seed, "rows": rows, "top_p": top_p}
+    facts = facts_of(policy, problems, settings, **same)
+    known = known_counts(facts) if facts and not settings.sample_base else None
+    if known is not None:
+        tell(f"{BARS[label]}: known from an earlier time, not sampled again (--sample-base)")
+        return known
+    counts = count_correct(
+        policy, problems, settings, adapter_on=False, label=label, **same, **options
+    )
+    if facts:
+        keep_counts(facts, counts)
+    return counts
+
+
+DRAWS = {"chosen_by": count_base, "base": count_base, "trained": count_correct}
 
 
 # ---------------------------------------------------------------- the comparison
@@ -276,7 +299,7 @@ class Comparison:
 def evaluate(asked: Evaluation) -> Comparison:
     """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
-    same += ("threads", "prompt_template", "seed", "problem_column", "answer_column")
+    same += ("threads", "prompt_template", "seed", "problem_column", "answer_column", "sample_base")
     given = {name: getattr(asked, name) for name in same} | {"adapter": adapter_in(asked.adapter)}
     given |= reward_of(asked)
     settings, sentence = resolve(Settings(**given))

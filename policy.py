@@ -337,9 +337,7 @@ def terms_in_chunks(
             ref_logits = None if ref_state is None else ref_head(ref_state) / temperature  # (n, V)
         return terms(logits, ref_logits, token, phi, arm, form)
 
-    if (
-        len(token) <= chunk_tokens
-    ):  # nothing to save memory for: the logits are kept, not computed again
+    if len(token) <= chunk_tokens:  # one chunk is all there is: nothing is won by making it twice
         return terms_of(state, ref_state, token, phi)
     chunks = [
         checkpoint(

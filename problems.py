@@ -161,8 +161,8 @@ def load_problems(
     else:
         raise ValueError(
             f"{data!r} is neither puzzles, sums, a set known here "
-            f"({', '.join(public_sets.PUBLIC_SETS)}), nor a file ({', '.join(tables.SUFFIXES)}), a folder, "
-            f"or owner/name of the hub ({flag})"
+            f"({', '.join(public_sets.PUBLIC_SETS)}), nor a file ({', '.join(tables.SUFFIXES)}), "
+            f"a folder, or owner/name of the hub ({flag})"
         )
     random.Random(seed).shuffle(rows)
     return [Problem(*row) for row in rows[:count]]
@@ -248,7 +248,8 @@ def within(
     """The problems whose prompts have at most `limit` tokens, and their lengths; says what it leaves out.
 
     >>> within([Problem("a", "1"), Problem("b", "2")], [3, 9], 5, "data")[1]
-    data: 1 of 2 problems left out, their prompts are longer than --max-prompt-tokens 5
+    data: 1 of 2 problems left out, their prompts are longer than
+      --max-prompt-tokens 5
     [3]
     """
     kept = [(p, n) for p, n in zip(problems, lengths, strict=True) if n <= limit]

@@ -99,7 +99,7 @@ def train_step(run: Run) -> tuple[dict, Rollout]:
     metrics = {"step": step, "lr": rate, **learned.metrics, **found}
     metrics |= asked._asdict() if asked else {}
     if recorder:
-        run.trace.add_step(recorder.records, metrics)
+        run.trace.add_step(recorder.finish(), metrics)
     if settings.refresh_reference and (step + 1) % settings.refresh_reference == 0:
         refresh_reference(run.policy)  # the end of an outer iteration of Algorithm 1
     run.count(metrics, learned.pieces)
@@ -395,9 +395,8 @@ def work(given: Settings) -> int:
             tell(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
         slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
         if slow and run.eval_problems:
-            tell(
-                f"pass@k is not measured now: python pass_at_k.py --adapter {run.out}/adapter does it"
-            )
+            tell("pass@k is not measured now; this does it:")
+            print(f"  python pass_at_k.py --adapter {run.out}/adapter")
         finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:

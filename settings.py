@@ -137,6 +137,8 @@ class Evaluating:
     """How many problems pass@k is measured on; 0 skips it. None: 192 on the bundled base, else 50."""
     eval_samples: int | None = None
     """Completions per problem for pass@k (n). None: 64 on the bundled base, else 8."""
+    sample_base: bool = False
+    """Sample the base even where its right answers are known from an earlier time."""
     right_at: float = 1.0
     """A completion counts as right in pass@k from this reward on."""
 

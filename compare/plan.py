@@ -178,8 +178,8 @@ def in_order(stages: Collection[str], finished: dict[str, dict]) -> Iterator[Cel
     others = [name for name in CONTENDERS if name not in PRIMARY]
     for stage, names in (("primary", PRIMARY), ("others", others)):
         if stage in stages:
-            for name in names:
-                yield from CONTENDERS[name].grid()
+            cells = [cell for name in names for cell in CONTENDERS[name].grid()]
+            yield from sorted(cells, key=lambda cell: cell.seed)  # a first picture early
             for name in names:
                 yield from at_chosen(name, finished)
     if "tried" in stages and "rapo" in chosen_weights(finished):

@@ -220,6 +220,7 @@ ELSEWHERE = {
     "eval_data": "python pass_at_k.py --adapter",
     "eval_problems": "python pass_at_k.py --adapter",
     "eval_samples": "python pass_at_k.py --adapter",
+    "sample_base": "python pass_at_k.py --adapter",
     "right_at": "python pass_at_k.py --right-at",
     "table": "python pass_at_k.py --table",
     "refresh_reference": "python rapo_mini.py --refresh-reference",

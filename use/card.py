@@ -16,8 +16,20 @@ from use.trained import Trained
 
 BUNDLED_LICENCE = "mit"
 ADAPTER_FOLDER = "adapter"  # where the base is in the repository too
-NO_CHOICE = {"model", "out", "resume", "trace", "trace_at", "dry_run", "gpu_memory", "show_every"}
-PATHS = ("data", "eval_data", "data_dir", "adapter")
+NO_CHOICE = {
+    "report_to",
+    "table",
+    "model",
+    "out",
+    "resume",
+    "trace",
+    "trace_at",
+    "dry_run",
+    "gpu_memory",
+    "show_every",
+}
+DECISIVE = ("model", "arm", "alpha", "phi", "kl_form", "data")  # others follow from these
+PATHS = ("data", "eval_data", "data_dir", "adapter", "reward")
 
 
 @dataclass(frozen=True)
@@ -199,9 +211,7 @@ def outside(value: str) -> str:
 def command_of(trained: Trained) -> str:
     """The command that makes such a run: the flags that differ from what the program chooses itself."""
     settings = trained.settings
-    decisive = {
-        name: getattr(settings, name) for name in ("model", "arm", "phi", "kl_form", "data")
-    }
+    decisive = {name: getattr(settings, name) for name in DECISIVE}
     chosen, _ = resolve(Settings(**decisive))  # what the rest would be beside these
     plain, _ = resolve(Settings(model=settings.model, arm=settings.arm))  # and what these would be
     plain = replace(plain, arm=Settings.arm)

@@ -4,7 +4,7 @@ import sys
 
 import tyro
 
-from watch.tracer import View, main
+from watch.view import View, main
 
 if __name__ == "__main__":
     sys.exit(main(tyro.cli(View, description=View.__doc__)))

@@ -52,6 +52,8 @@ class Evaluation:
     """Of the choice of problems and of the sampling."""
     threads: int = 0
     """CPU threads; 0: PyTorch's choice."""
+    sample_base: bool = False
+    """Sample the base even where its right answers are known from an earlier time."""
     log: str | None = None
     """JSONL of every completion and verdict; goes on from what is there. None: beside the adapter."""
     out: str | None = None

@@ -2,8 +2,9 @@
 
 `step.learn` calls the recorder before each update of a traced step. The recorder looks at the same
 completions, cut into the same pieces, by a pass of its own without gradients: its numbers are, to the
-bit, the float32 numbers that the gradient came from. It turns them into a record that json can write
-and `tracer.py` can show.
+bit, the float32 numbers that the gradient came from. After the update it looks once more: what became
+of the log-probs is what the step did. It turns all of it into a record that json can write and
+`tracer.py` can show; docs/trace.md lists the fields.
 
 Which prompt: the one whose rewards differ most, the first of equals. There the advantages are largest
 on both sides; where no group has a right and a wrong completion, it is the step's first prompt.
@@ -11,17 +12,18 @@ on both sides; where no group has a right and a wrong completion, it is the step
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from machine.limit import Pieces
-from objective import clipped_surrogate, completion_weights, ratio, target_row
+from objective import clipped_surrogate, completion_weights, ratio
 from policy import Policy
 from problems import render_prompt
 from settings import Settings
 from step import Rollout, Scored, advantage_and_phi, rows_of, score_rows, scored
+from watch.glimpse import Glimpse, PolicyGlimpse, glimpse, log_probs_at
 
 SETTINGS = (
     "model",
@@ -39,56 +41,8 @@ SETTINGS = (
     "updates",
 )
 SETTINGS += ("prompts", "group_size", "temperature", "lr", "seed", "steps")
-
-
-class Glimpse(NamedTuple):
-    """Log-probs at each state of the drawn token and of the likeliest ones.
-
-    N tokens, C = 1 + 5 + 5 candidates: y_t, the five likeliest of pi_theta, the five of pi_ref (ref^
-    keeps their order; a candidate may stand there twice).
-    """
-
-    candidates: Tensor  # (N, C) token ids
-    logp: Tensor  # (N, C) log pi_theta
-    ref_logp: Tensor  # (N, C) log pi_ref
-    target_logp: Tensor  # (N, C) log ref^, which is pi_ref where the arm does not reweight
-
-
-class PolicyGlimpse(NamedTuple):
-    """A `Glimpse` where there is no reference: C = 1 + 5."""
-
-    candidates: Tensor  # (N, C)
-    logp: Tensor  # (N, C)
-
-
-def glimpse(
-    logits: Tensor,
-    ref_logits: Tensor | None,
-    token: Tensor,
-    phi: Tensor,
-    arm: str,
-    form: str,
-    **flattened: float,
-) -> Glimpse | PolicyGlimpse:
-    """What a trace wants to see of each token's rows; arguments as for `objective.token_terms`."""
-    row = torch.log_softmax(logits.float(), dim=-1)  # (N, V)
-    if ref_logits is None or form == "none":
-        at = candidates(token, row)  # (N, C)
-        return PolicyGlimpse(at, row.gather(-1, at))
-    ref_row = torch.log_softmax(ref_logits.float(), dim=-1)  # (N, V)
-    at = candidates(token, row, ref_row)  # (N, C)
-    target = target_row(ref_logits, phi, arm, **flattened)  # (N, V)
-    return Glimpse(at, row.gather(-1, at), ref_row.gather(-1, at), target.gather(-1, at))
-
-
-def candidates(token: Tensor, *rows: Tensor, count: int = 5) -> Tensor:
-    """The drawn token, then the `count` likeliest of each row: token (N,), rows (N, V) -> (N, C).
-
-    >>> candidates(torch.tensor([2]), torch.tensor([[0.1, 0.6, 0.3]]).log(), count=2)
-    tensor([[2, 1, 2]])
-    """
-    likeliest = [row.topk(min(count, row.shape[-1])).indices for row in rows]
-    return torch.cat([token[:, None], *likeliest], dim=1)  # (N, C)
+CANDIDATE_TOKENS = 4096  # of a group at most; a completion's later tokens have no candidates
+TEXT_LIMIT = 400  # characters of each attempt of the groups that are not traced
 
 
 class Recorder:
@@ -103,6 +57,8 @@ class Recorder:
     @torch.no_grad()
     def __call__(self, update: int, metrics: dict, pieces: Pieces) -> None:
         """Record the update that comes next; `step.learn` calls this with what it has found."""
+        self.look_again()  # at what the update before this one did
+        self.pieces = pieces
         self.rows: dict[int, dict] = {}  # row -> its sums, for every row of the step
         self.group: dict[int, dict] = {}  # row -> its tokens' numbers, for the traced group
         for micro_batch in scored(self.policy, self.rolled, self.settings, pieces):
@@ -119,6 +75,39 @@ class Recorder:
                 )
             self.add(micro_batch, glimpses)
         self.records.append(self.record(update, metrics))
+
+    def finish(self) -> list[dict]:
+        """The records, one an update, after a last look at what the step has made of the policy."""
+        self.look_again()
+        return self.records
+
+    @torch.no_grad()
+    def look_again(self) -> None:
+        """Add to the last record the log-probs of the same tokens under the policy as it is now."""
+        if not self.records:
+            return
+        unreferenced = replace(self.settings, kl_form="none")  # pi_ref is as it was
+        for rows in torch.tensor(sorted(self.group)).split(self.pieces.micro_batch):  # (b,)
+            wanted = [at for row in rows.tolist() for at in places(self.group[row])]  # N lists
+            width = max(map(len, wanted))
+            wanted = [at + at[:1] * (width - len(at)) for at in wanted]  # C = width in all
+            found = score_rows(
+                self.policy,
+                self.rolled,
+                rows,
+                self.phi,
+                unreferenced,
+                self.pieces.chunk_tokens,
+                log_probs_at(torch.tensor(wanted, device=self.policy.device)),
+            )  # (b, T, C)
+            for place, row in enumerate(rows.tolist()):
+                columns = self.group[row]
+                logp = found.logp[place, : len(columns["token"])]  # (t, C)
+                columns["logp_after"] = exact(logp[:, 0])
+                columns["p_after"] = [
+                    rounded(p[1 : 1 + len(at)])
+                    for p, at in zip(logp.exp().tolist(), columns["likely"], strict=False)
+                ]
 
     def add(self, micro_batch: Scored, glimpses: Glimpse | PolicyGlimpse | None) -> None:
         """Keep what a micro-batch says of its rows; glimpses: (b, T, C), if the group has rows here."""
@@ -142,7 +131,10 @@ class Recorder:
                 "token": tokens[place, :length].tolist(),
                 **{name: exact(x[place, :length]) for name, x in columns.items()},
                 "clipped": clipped[place, :length].long().tolist(),
-                **distributions(*(field[place, :length] for field in glimpses)),
+                **distributions(
+                    *(field[place, :length] for field in glimpses),
+                    kept=CANDIDATE_TOKENS // self.settings.group_size,
+                ),
             }
 
     def record(self, update: int, metrics: dict) -> dict:
@@ -161,6 +153,11 @@ class Recorder:
             "settings": {name: getattr(settings, name) for name in SETTINGS},
             "metrics": metrics,
             "problems": [p.problem for p in rolled.problems],
+            "answers": [p.answer for p in rolled.problems],
+            "attempts": [
+                {"text": shortened(text), "reason": verdict.reason}
+                for text, verdict in zip(rolled.texts, rolled.verdicts, strict=True)
+            ],
             "rows": {
                 "reward": rolled.reward.flatten().tolist(),
                 **{
@@ -209,34 +206,62 @@ def traced_prompt(reward: Tensor) -> int:
     return max(range(len(spread)), key=lambda p: (spread[p], -p))
 
 
+def places(columns: dict) -> list[list[int]]:
+    """Of each token of a completion: itself, then its candidates, if they were kept."""
+    likely = columns["likely"]
+    rest = [[]] * (len(columns["token"]) - len(likely))
+    return [[token, *at] for token, at in zip(columns["token"], likely + rest, strict=True)]
+
+
 def distributions(
     candidates: Tensor,
     logp: Tensor,
     ref_logp: Tensor | None = None,
     target_logp: Tensor | None = None,
+    ref_entropy: Tensor | None = None,
+    log_z: Tensor | None = None,
+    *,
+    kept: int,
 ) -> dict:
-    """The columns of one completion that come from a Glimpse; candidates and the others (T, C).
+    """The columns of one completion that come from a Glimpse; candidates and the log-probs (T, C).
 
     "likely" holds the likeliest tokens at each place, each once, by falling pi_theta, and "p_policy",
-    "p_ref", "p_target" their probabilities, to six digits for drawing; the log-probs of the drawn
-    token stand apart and exact. Without a reference the last four are None.
+    "p_ref", "p_target" their probabilities, to six digits for drawing; these and "log_z" for the first
+    `kept` places. The log-probs of the drawn token stand apart, whole and exact. Without a reference
+    all that is its is None.
     """
     rows = {"p_policy": logp, "p_ref": ref_logp, "p_target": target_logp}
-    order = logp.argsort(dim=1, descending=True, stable=True)  # (T, C)
-    ids = candidates.gather(1, order).tolist()
-    kept = [[c for c, t in enumerate(row) if t not in row[:c]] for row in ids]
-    out: dict = {"likely": [[row[c] for c in keep] for row, keep in zip(ids, kept, strict=True)]}
+    order = logp[:kept].argsort(dim=1, descending=True, stable=True)  # (t, C)
+    ids = candidates[:kept].gather(1, order).tolist()
+    once = [[c for c, t in enumerate(row) if t not in row[:c]] for row in ids]
+    out: dict = {"likely": [[row[c] for c in at] for row, at in zip(ids, once, strict=True)]}
     for name, row in rows.items():
-        if row is None:
-            out[name] = None
-            continue
-        p = row.gather(1, order).exp().tolist()
-        out[name] = [
-            [float(f"{at[c]:.6g}") for c in keep] for at, keep in zip(p, kept, strict=True)
-        ]
+        p = None if row is None else row[:kept].gather(1, order).exp().tolist()
+        out[name] = p and [rounded([q[c] for c in at]) for q, at in zip(p, once, strict=True)]
     out["logp_ref"] = None if ref_logp is None else exact(ref_logp[:, 0])
     out["logp_target"] = None if target_logp is None else exact(target_logp[:, 0])
+    out["ref_entropy"] = None if ref_entropy is None else rounded(ref_entropy.tolist())
+    out["log_z"] = None if log_z is None else [rounded(row, 8) for row in log_z[:kept].tolist()]
     return out
+
+
+def rounded(numbers: list[float], count: int = 6) -> list[float]:
+    """With so many digits that count, for drawing.
+
+    >>> rounded([0.12345678])
+    [0.123457]
+    """
+    return [float(f"{x:.{count}g}") for x in numbers]
+
+
+def shortened(text: str, limit: int = TEXT_LIMIT) -> str:
+    """A text, cut in the middle if it is longer than `limit` characters.
+
+    >>> shortened("0123456789", 6)
+    '012…89'
+    """
+    half = limit // 2
+    return text if len(text) <= limit else text[:half] + "…" + text[-(limit - half - 1) :]
 
 
 def exact(numbers: Tensor) -> list[float]:

@@ -46,7 +46,8 @@ def short_table(comparison) -> str:
 
 
 def excludes_0(gap) -> bool:
-    return gap.low > 0 or gap.high < 0
+    """Does the interval exclude 0, to the three digits that are shown?"""
+    return round(gap.low, 3) > 0 or round(gap.high, 3) < 0
 
 
 def in_words(comparison) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import let_the_adapter_act
+from small_models import let_the_adapter_act
 
 from benchmarks import kl_gradients as room
 from policy import load_policy

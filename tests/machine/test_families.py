@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import let_the_adapter_act
+from small_models import let_the_adapter_act
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import let_the_adapter_act, save_random_qwen2
+from small_models import let_the_adapter_act, save_random_qwen2
 
 import policy as room
 import step
@@ -124,7 +124,8 @@ def test_sixteen_bits_are_for_activations_and_not_for_the_adapter(
     exact = load(wide_base)
     rolled = rolled_out(exact, settings)
     rolled = replace(rolled, reward=1e-4 * rolled.reward)  # as small as with many more tokens
-    monkeypatch.setattr(step, "group_advantages", lambda reward: reward - reward.mean(1, True))
+    unscaled = replace(step.ARMS["no-kl"], advantage=lambda reward: reward - reward.mean(1, True))
+    monkeypatch.setitem(step.ARMS, "no-kl", unscaled)
     settings = replace(settings, alpha=0.0, kl_form="none", arm="no-kl")
     truth = torch.cat([g.flatten() for g in gradients(exact, rolled, settings)[1]])
     monkeypatch.setattr(loading, "compute_dtype", lambda _device: dtype)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from conftest import let_the_adapter_act
+from small_models import let_the_adapter_act
 
 import policy as policy_room
 import step

@@ -65,7 +65,7 @@ def scene(tmp_path_factory):
     run = rapo_mini.Run(resolve(Settings(**options, out=str(folder), lr=1e-2))[0])
     for _ in range(4):
         rapo_mini.train_step(run)
-    for step in range(4, 40):
+    for step in range(4, 400):
         rolled = step_room.rollout(run.policy, run.problems_of(step), run.settings, step)
         solved = rolled.reward.sum(dim=1)  # (P,)
         if ((solved > 0) & (solved < G)).all() and len(solved.unique()) > 1:
@@ -476,7 +476,7 @@ def test_two_processes_make_the_step_of_one(scene):
 
 def test_the_command_on_two_processes_raises_the_reward(tmp_path):
     out = tmp_path / "run"
-    flags = "--steps 24 --prompts 8 --group-size 8 --micro-batch 16 --threads 1"
+    flags = "--steps 24 --prompts 8 --group-size 8 --micro-batch 16 --threads 1 --alpha 0.03"
     printed = launch("-m", "scale", *flags.split(), "--out", str(out))
     assert printed.count("2 processes; run folder") == 1, "the main process speaks for both"
     lines = (out / "metrics.jsonl").read_text().splitlines()

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import let_the_adapter_act
+from small_models import let_the_adapter_act
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rapo_mini

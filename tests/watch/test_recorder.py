@@ -11,8 +11,10 @@ import torch
 import rapo_mini
 import step
 from machine.loading import load_tokenizer
+from objective import reweight
 from policy import reference_weights
 from settings import Settings, resolve
+from watch import glimpse, tracer
 from watch import recorder as room
 from watch.files import finite
 
@@ -33,7 +35,7 @@ def traced_step(run, steps_before=2):
     rolled = step.rollout(run.policy, run.problems_of(run.step), run.settings, run.step)
     recorder = room.Recorder(run.policy, rolled, run.settings)
     metrics = step.learn(run.policy, run.optimizer, rolled, run.settings, recorder).metrics
-    return rolled, recorder.records, metrics
+    return rolled, recorder.finish(), metrics
 
 
 def same_float32(numbers, tensor):
@@ -191,6 +193,96 @@ def test_each_update_on_a_rollout_has_its_record(tmp_path):
     assert records[0]["metrics"]["loss"] != metrics["loss"] == records[1]["metrics"]["loss"]
 
 
+# ---------------------------------------------------------------- the policy after the update
+
+
+@pytest.mark.parametrize("arm", ["rapo", "no-kl"])
+def test_what_the_step_made_of_the_policy_is_recorded(tmp_path, arm):
+    """Against a plain forward pass of the policy as it stands after the step."""
+    run = run_for(tmp_path, arm=arm, micro_batch=4, chunk_tokens=7, lr=1e-2, temperature=0.9)
+    rolled, [record], _ = traced_step(run, 0)
+    prompt, moved = record["prompt"]["index"], 0.0
+    for c in record["completions"]:
+        k = c["columns"]
+        real = rolled.prompt_mask[prompt].bool()
+        ids = torch.cat([rolled.prompt_ids[prompt][real], torch.tensor(k["token"])])[None]
+        with torch.no_grad():
+            logits = run.policy.model(input_ids=ids).logits[0, int(real.sum()) - 1 : -1]
+        row = (logits / 0.9).log_softmax(-1)
+        for t, token in enumerate(k["token"]):
+            assert k["logp_after"][t] == pytest.approx(float(row[t, token]), abs=1e-4)
+            wanted = row[t, k["likely"][t]].exp().tolist()
+            assert k["p_after"][t] == pytest.approx(wanted, rel=2e-3, abs=1e-6)
+            moved = max(moved, abs(k["logp_after"][t] - k["logp"][t]))
+    assert moved > 1e-3, "a step of this size is seen"
+
+
+def test_after_an_update_stands_what_the_next_one_finds(tmp_path):
+    run = run_for(tmp_path, updates=2, lr=5e-3, micro_batch=4)
+    _, [first, second], _ = traced_step(run, 0)
+    for one, other in zip(first["completions"], second["completions"], strict=True):
+        one, other = one["columns"], other["columns"]
+        assert one["logp_after"] == pytest.approx(other["logp"], abs=1e-4)
+        assert second["settings"] and other["logp_after"] != pytest.approx(other["logp"], abs=1e-6)
+
+
+def test_log_z_gives_the_reference_at_any_phi():
+    torch.manual_seed(0)
+    row = (3 * torch.randn(2, 40)).log_softmax(-1)
+    for plausible in (0.0, 0.05):
+        log_z = glimpse.log_powers(row, plausible)  # (2, 11)
+        inside = row >= row.amax(-1, keepdim=True) + math.log(plausible or 1e-30)
+        for i, phi in enumerate(glimpse.PHI_GRID):
+            wanted = reweight(row, torch.tensor([phi]), plausible)
+            by_hand = phi * row - log_z[:, i, None] + log_z[:, 10, None]
+            assert torch.allclose(torch.where(inside, by_hand, row), wanted, atol=1e-5), phi
+
+
+def test_a_wrong_order_is_an_error_and_no_wrong_number():
+    terms = glimpse.log_probs_at(torch.tensor([[3, 1], [2, 1]]))
+    logits = torch.zeros(1, 5)
+    assert terms(logits, None, torch.tensor([3]), None, "rapo", "none").logp.shape == (1, 2)
+    with pytest.raises(ValueError, match="another order"):
+        terms(logits, None, torch.tensor([1]), None, "rapo", "none")
+
+
+# ---------------------------------------------------------------- how much is kept
+
+
+def test_a_long_group_keeps_candidates_for_its_first_tokens_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "CANDIDATE_TOKENS", 6 * 5)
+    _, [record], metrics = traced_step(run_for(tmp_path), 0)
+    for c in record["completions"]:
+        k = c["columns"]
+        for name in ("likely", "p_policy", "p_ref", "p_target", "p_after", "log_z"):
+            assert len(k[name]) == min(5, len(k["token"])), name
+        for name in ("logp", "logp_after", "logp_ref", "logp_target", "ref_entropy", "share"):
+            assert len(k[name]) == len(k["token"]), name
+    assert sum(record["rows"]["share"]) == pytest.approx(metrics["loss"], abs=1e-6)
+
+
+def test_of_the_other_groups_the_texts_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "TEXT_LIMIT", 20)
+    rolled, [record], _ = traced_step(run_for(tmp_path), 0)
+    assert record["answers"] == [p.answer for p in rolled.problems]
+    assert len(record["attempts"]) == len(rolled.texts) == 18
+    for kept, text, verdict in zip(record["attempts"], rolled.texts, rolled.verdicts, strict=True):
+        assert kept["reason"] == verdict.reason and len(kept["text"]) <= 20
+        assert kept["text"] == text or (text.startswith(kept["text"][:10]) and "…" in kept["text"])
+
+
+def test_a_record_is_as_large_as_its_page_says(tmp_path):
+    """docs/trace.md: at most 1.2 kB a token, and every field has its line there."""
+    _, [record], metrics = traced_step(run_for(tmp_path), 1)
+    record["metrics"] = metrics
+    tokens = sum(len(c["columns"]["token"]) for c in record["completions"])
+    assert len(tracer.compact(record)) < 1200 * tokens
+    page = (tracer.PARTS.parent.parent / "docs" / "trace.md").read_text(encoding="utf-8")
+    c = record["completions"][0]
+    for name in {"format", "step", *record, *record["rows"], *record["prompt"], *c, *c["columns"]}:
+        assert f"`{name}`" in page, name
+
+
 # ---------------------------------------------------------------- the run beside its trace
 
 
@@ -253,7 +345,7 @@ def test_a_step_that_is_not_finite_is_still_json(tmp_path):
     )
     recorder = room.Recorder(run.policy, broken, run.settings)
     metrics = step.learn(run.policy, run.optimizer, broken, run.settings, recorder).metrics
-    records = recorder.records
+    records = recorder.finish()
     assert metrics["skipped"] and not math.isfinite(metrics["loss"])
     text = json.dumps(finite(records[0]), allow_nan=False)
     assert json.loads(text)["metrics"]["loss"] is None

@@ -42,7 +42,9 @@ def test_a_flat_vocabulary_is_mostly_junk_and_a_plausible_support_is_not():
 @pytest.mark.parametrize("chunk", [3, 1000])
 def test_a_steps_target_is_that_of_its_first_group(tmp_path, chunk):
     """Against a plain pass over each completion alone."""
-    settings = settings_for(tmp_path, phi="inverse", fork_entropy=0.7, chunk_tokens=chunk)
+    settings = settings_for(
+        tmp_path, phi="inverse", plausible=0.0, fork_entropy=0.7, chunk_tokens=chunk
+    )
     run = rapo_mini.Run(settings)
     rolled = step.rollout(run.policy, run.problems_of(0), settings, 0)
     asked = asked_of(run.policy, rolled, settings)
@@ -87,7 +89,8 @@ def test_a_run_says_it_before_the_first_step_and_logs_it_with_each(tmp_path, cap
 
 
 def test_a_target_that_is_too_flat_is_refused_by_name(tmp_path, capsys):
-    given = Settings(**SMALL, steps=2, phi_min=0.0, out=str(tmp_path / "run"))
+    everywhere = {"phi_min": 0.0, "plausible": 0.0, "fork_entropy": 0.0}
+    given = Settings(**SMALL, **everywhere, steps=2, out=str(tmp_path / "run"))
     assert rapo_mini.main(given) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("rapo_mini: ") and "--plausible" in error[-1]

@@ -5,82 +5,26 @@ import json
 import random
 
 import pytest
+from trace_browser import (
+    HOSTILE,
+    OpenPage,
+    cards,
+    colour,
+    columns,
+    focused,
+    show_records,
+    shown,
+    token,
+)
 
 import rapo_mini
-from docs.trace_screenshot import MISSING, chromium, chromium_path
+from docs.trace_pictures import MISSING, chromium_path
 from settings import Settings
 from watch import tracer
 from watch.files import write_whole
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason=MISSING)
-HOSTILE = "</script><script>document.title='owned'</script> & &lt; <b>x</b>"
-QUANTITIES = ("gain", "kl", "entropy", "drift", "share")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A run of three traced steps; in the last one all that is text is hostile."""
-    out = tmp_path_factory.mktemp("page")
-    settings = Settings(
-        steps=3, trace=str(out), out=str(out / "run"), prompts=4, group_size=6, threads=1,
-        eval_problems=0, show_every=0, beta=0.01, lr=2e-3, max_new_tokens=60,
-    )  # fmt: skip
-    assert rapo_mini.main(settings) == 0
-    records = tracer.read_trace(out)
-    last = records[-1]
-    for holder, key in ((last["prompt"], "text"), (last["prompt"], "answer")):
-        holder[key] = HOSTILE
-    last["problems"][0] = last["completions"][0]["reason"] = HOSTILE
-    first, second, third = last["completions"][0]["columns"]["token"][:3]
-    last["vocabulary"] |= {str(first): HOSTILE, str(second): " \n", str(third): "\u200d\x00"}
-    write_whole(out / "trace.html", tracer.page([tracer.as_json(r) for r in records]))
-    return out, records
-
-
-@pytest.fixture
-def page(browser, folder):
-    """The page from disk; at the end no message on its console and nothing fetched but itself."""
-    with OpenPage(browser, folder[0] / "trace.html") as page:
-        yield page
-
-
-class OpenPage:
-    def __init__(self, browser, path, **options):
-        self.browser, self.path = browser, path
-        self.options = {"viewport": {"width": 1200, "height": 900}} | options
-
-    def __enter__(self):
-        self.page = self.browser.new_page(**self.options)
-        self.wrong, self.fetched = [], []
-        self.page.on("console", lambda message: self.wrong.append(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.fetched.append(request.url))
-        self.page.goto(self.path.as_uri())
-        return self.page
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            assert self.wrong == [] and self.fetched == [self.path.as_uri()]
-        self.page.close()
-
-
-def token(page, completion, t):
-    return page.locator(".card").nth(completion).locator(".tokens span").nth(t)
-
-
-def shown(page, name, within="#inspector"):
-    """The exact number behind one that is shown."""
-    return float(page.locator(f"{within} [data-name={name}]").first.get_attribute("title"))
-
-
-def colour(locator):
-    return locator.evaluate("e => getComputedStyle(e).backgroundColor")
+QUANTITIES = ("change", "gain", "kl", "entropy", "drift", "share")
 
 
 # ---------------------------------------------------------------- what it shows
@@ -102,11 +46,12 @@ def test_the_equation_holds_the_steps_values(page, folder):
 
 def test_the_group_stands_side_by_side_with_rewards_and_advantages(page, folder):
     record = folder[1][0]
-    cards = page.locator(".card")
-    assert cards.count() == 6
-    for i, c in enumerate(record["completions"]):
-        card = cards.nth(i)
-        assert c["reason"] in card.locator("h2").inner_text()
+    shown_cards = page.locator(".card")
+    assert shown_cards.count() == len(cards(record))
+    for i, rows in enumerate(cards(record)):
+        c, card = record["completions"][rows[0]], shown_cards.nth(i)
+        assert c["reason"].replace("_", " ") in card.locator("h3").inner_text()
+        assert (f"×{len(rows)}" in card.locator("h3").inner_text()) == (len(rows) > 1)
         exact = {
             name: float(card.locator(f"[data-name={name}]").get_attribute("title")) for name in "rA"
         }
@@ -115,31 +60,49 @@ def test_the_group_stands_side_by_side_with_rewards_and_advantages(page, folder)
         assert card.locator(".tokens span").count() == len(words)
         text = card.locator(".tokens").text_content().replace("␣", " ").replace("↵", "")
         assert text == "".join(words)
-    boxes = [cards.nth(i).bounding_box() for i in (0, 1)]
+    boxes = [shown_cards.nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
 
 
+def test_equal_completions_share_a_card(browser, folder, tmp_path):
+    record = copy.deepcopy(folder[1][0])
+    record["completions"][4] = record["completions"][2] = record["completions"][0]
+    with show_records(browser, tmp_path, [record]) as page:
+        count = page.locator(".card").count()
+        group = len(record["completions"])
+        assert count == len(cards(record)) <= group - 2
+        assert "×" in page.locator(".card h3").first.inner_text()
+        assert "×" in page.locator("#attempts li").first.inner_text()
+        assert f"{count} different ones of {group}" in page.locator("#attempts-count").inner_text()
+
+
 def test_a_focused_token_shows_its_numbers(page, folder):
-    c = folder[1][0]["completions"][3]
+    card = len(cards(folder[1][0])) - 1
+    row = cards(folder[1][0])[card][0]
+    c = folder[1][0]["completions"][row]
     k = c["columns"]
-    token(page, 3, 4).click()
-    for name in ("logp", "logp_old", "logp_ref", "logp_target", "ratio", "kl", "entropy", "share"):
+    token(page, card, 4).click()
+    names = ("logp", "logp_after", "logp_old", "logp_ref", "logp_target", "ratio", "kl", "entropy")
+    for name in names:
         assert shown(page, name) == k[name][4], name
+    assert shown(page, "share") == -k["share"][4], "of J, not of the loss"
+    assert shown(page, "change") == k["logp_after"][4] - k["logp"][4]
     assert shown(page, "advantage") == c["advantage"] and shown(page, "phi") == c["phi"]
-    label = token(page, 3, 4).get_attribute("aria-label")
-    assert "token 4 of completion 3" in label and f"{k['kl'][4]:.4g}".replace("-", "−") in label
+    label = token(page, card, 4).get_attribute("aria-label")
+    assert f"token 4 of completion {row}" in label
+    assert f"{k['kl'][4]:.4g}".replace("-", "−").split("e")[0] in label
     text = page.locator("#inspector .place").inner_text()
     assert "/ (24·" + str(len(k["token"])) + ")" in text.replace(" / ", "/ "), text
 
 
 def test_the_distributions_are_bars(page, folder):
-    k = folder[1][0]["completions"][2]["columns"]
-    token(page, 2, 0).click()
-    rows = page.locator(".likely li")
+    k = columns(folder[1][0], 1)
+    token(page, 1, 0).click()
+    rows = page.locator(".likely li:not(.head)")
     assert rows.count() == len(k["likely"][0]) + 1, "the candidates, and all others"
     drawn = k["likely"][0].index(k["token"][0])
     assert "drawn" in rows.nth(drawn).inner_text()
-    for name in ("p_policy", "p_ref", "p_target"):
+    for name in ("p_policy", "p_after", "p_ref", "p_target"):
         widths = [
             rows.nth(i).locator(f"i.{name}").bounding_box()["width"]
             for i in range(len(k["likely"][0]))
@@ -147,10 +110,14 @@ def test_the_distributions_are_bars(page, folder):
         most = max(range(len(widths)), key=widths.__getitem__)
         assert k[name][0][most] == max(k[name][0])
         assert widths[most] > 20 * max(k[name][0])
+    factors = page.locator("[data-name=factor]")
+    for n in range(len(k["likely"][0])):
+        wanted = k["p_target"][0][n] / k["p_ref"][0][n]
+        assert float(factors.nth(n).get_attribute("title")) == pytest.approx(wanted)
 
 
 def test_the_pointer_previews_and_the_focus_stays(page, folder):
-    k = folder[1][0]["completions"][1]["columns"]
+    k = columns(folder[1][0], 1)
     token(page, 1, 2).click()
     token(page, 1, 6).hover()
     assert shown(page, "logp") == k["logp"][6]
@@ -167,7 +134,7 @@ def test_choosing_another_quantity_recolours(page, folder):
             spans.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
         )
         legends.add(page.locator("#legend").inner_text())
-    assert len(legends) == 5 and len({seen[q] for q in ("gain", "kl", "entropy", "share")}) == 4
+    assert len(legends) == 6 and len({seen[q] for q in QUANTITIES if q != "drift"}) >= 4
     assert len(set(seen["entropy"])) > 3, "shades, not one colour"
     assert set(seen["drift"]) == {"rgba(0, 0, 0, 0)"}, (
         "before any update the policy is the reference"
@@ -175,16 +142,43 @@ def test_choosing_another_quantity_recolours(page, folder):
 
 
 def test_colours_follow_sign_and_size(page, folder):
-    completions = folder[1][0]["completions"]
-    right = next(i for i, c in enumerate(completions) if c["reward"])
-    wrong = next(i for i, c in enumerate(completions) if not c["reward"])
-    assert token(page, right, 0).get_attribute("class")[0] == "p"
-    assert token(page, wrong, 0).get_attribute("class")[0] == "n"
-    page.keyboard.press("3")
-    k = completions[0]["columns"]["entropy"]
+    record = folder[1][0]
+    page.keyboard.press("2")
+    for card, rows in enumerate(cards(record)):
+        sign = "p" if record["completions"][rows[0]]["reward"] else "n"
+        assert token(page, card, 0).get_attribute("class")[0] == sign
+    page.keyboard.press("4")
+    k = columns(record, 0)["entropy"]
     most, least = (k.index(f(k)) for f in (max, min))
     assert token(page, 0, most).get_attribute("class").startswith("s")
     assert token(page, 0, least).get_attribute("class") == ""
+
+
+def test_the_first_colour_is_what_the_step_changed(page, folder):
+    assert page.locator("[value=change]").is_checked()
+    assert "what this step changed" in page.locator("#legend").inner_text()
+    for card in range(len(cards(folder[1][0]))):
+        k = columns(folder[1][0], card)
+        for t in (0, 1, 2):
+            name = token(page, card, t).get_attribute("class") or ""
+            by = k["logp_after"][t] - k["logp"][t]
+            assert name == "" or (name[0] == "p") == (by > 0)
+
+
+def test_blue_raises_and_orange_lowers_whatever_is_shown(browser, folder, tmp_path):
+    """One token up in every signed quantity, the next one down."""
+    record = copy.deepcopy(folder[1][0])
+    k = record["completions"][0]["columns"]
+    for t, sign in ((0, 1), (1, -1)):
+        k["logp_after"][t], k["logp_ref"][t] = k["logp"][t] + sign, k["logp"][t] - sign
+        k["share"][t] = -0.1 * sign
+    with show_records(browser, tmp_path, [record]) as page:
+        for key in "156":
+            page.keyboard.press(key)
+            assert [token(page, 0, t).get_attribute("class")[0] for t in (0, 1)] == ["p", "n"], key
+
+
+# ---------------------------------------------------------------- the steps
 
 
 def test_the_slider_changes_the_step(page, folder):
@@ -198,7 +192,7 @@ def test_the_slider_changes_the_step(page, folder):
 
 
 def test_all_metrics_of_the_step_are_there(page, folder):
-    page.locator("summary").click()
+    page.locator("#metrics summary").click()
     rows = dict(row.split("\t", 1) for row in page.locator("#metrics tr").all_inner_texts())
     assert set(rows) == set(folder[1][0]["metrics"])
 
@@ -209,7 +203,7 @@ def test_texts_are_texts_and_never_markup(page, folder):
     token(page, 0, 0).click()
     assert page.locator("#inspector .token").inner_text().replace("␣", " ") == HOSTILE
     assert page.locator(".x").inner_text() == HOSTILE
-    assert HOSTILE in page.locator(".card h2").first.inner_text()
+    assert HOSTILE in page.locator(".card h3").first.inner_text()
     assert page.title() != "owned" and page.locator("main b:has-text('x')").count() == 0
     assert token(page, 0, 1).text_content() == "␣↵\n", "blanks are seen"
     assert token(page, 0, 2).text_content() == "<U+200D>␀"
@@ -218,50 +212,63 @@ def test_texts_are_texts_and_never_markup(page, folder):
 # ---------------------------------------------------------------- keys, widths, themes
 
 
+def test_the_arrows_work_at_once(page, folder):
+    at = page.locator(".tokens [aria-current]").get_attribute("aria-label").split(":")[0]
+    page.keyboard.press("ArrowRight")
+    place = int(at.split()[1])
+    assert f"token {place + 1} of" in focused(page) or f"token {place} of" in focused(page)
+    page.locator("#quantities label").nth(2).click()
+    page.wait_for_function("document.activeElement.closest('.tokens')")
+    page.keyboard.press("Home")
+    assert "token 0 of" in focused(page), (
+        "a colour that was clicked leaves the arrows to the tokens"
+    )
+
+
 def test_the_keyboard_alone_reaches_everything(page, folder):
-    k = [c["columns"] for c in folder[1][0]["completions"]]
-    reached = []
-    for _ in range(14):
+    record = folder[1][0]
+    rows, reached = cards(record), []
+    for _ in range(16):
         page.keyboard.press("Tab")
         reached.append(
-            page.evaluate("(e => e.id || e.className || e.type)(document.activeElement)")
+            page.evaluate(
+                "(e => e.id || e.className || e.type || e.tagName)(document.activeElement)"
+            )
         )
         if page.evaluate("document.activeElement.closest('.tokens') !== null"):
             break
     else:
         raise AssertionError(f"Tab never came to a token: {reached}")
     assert "step" in reached and "radio" in reached and reached.count("term") == 4
-    at = int(focused(page).split("completion ")[1].split(":")[0])
+    row = int(focused(page).split("completion ")[1].split(":")[0])
+    at = next(i for i, same in enumerate(rows) if same[0] == row)
     page.keyboard.press("Home")
-    assert shown(page, "logp") == k[at]["logp"][0]
+    assert shown(page, "logp") == columns(record, at)["logp"][0]
     for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
         page.keyboard.press(key)
         assert f"token {place} of" in focused(page)
-    move, there = ("ArrowDown", at + 1) if at < 5 else ("ArrowUp", at - 1)
+    move, there = ("ArrowDown", at + 1) if at + 1 < len(rows) else ("ArrowUp", at - 1)
     page.keyboard.press(move)
-    assert f"token 1 of completion {there}" in focused(page)
-    assert shown(page, "logp") == k[there]["logp"][1]
+    assert f"token 1 of completion {rows[there][0]}" in focused(page)
+    k = columns(record, there)
+    assert shown(page, "logp") == k["logp"][1]
     page.keyboard.press("End")
-    assert shown(page, "logp") == k[there]["logp"][-1]
+    assert shown(page, "logp") == k["logp"][-1]
     page.keyboard.press("ArrowRight")
-    assert shown(page, "logp") == k[there]["logp"][-1], "the last token is the last"
+    assert shown(page, "logp") == k["logp"][-1], "the last token is the last"
     before = colour(token(page, there, 0))
     page.keyboard.press("2")
-    assert page.locator("[value=kl]").is_checked() and colour(token(page, there, 0)) != before
+    assert page.locator("[value=gain]").is_checked() and colour(token(page, there, 0)) != before
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid", "the focus is seen"
     assert page.locator(".tokens [tabindex]").count() == 1
 
 
-def focused(page):
-    return page.evaluate("document.activeElement.getAttribute('aria-label')")
-
-
-@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("step", [0, 2])
 def test_nothing_is_wider_than_the_window(browser, folder, width, step):
     with OpenPage(
-        browser, folder[0] / "trace.html", viewport={"width": width, "height": 800}
+        browser, folder[0] / "trace.html", viewport={"width": width, "height": 844}
     ) as page:
         page.locator("#step").fill(str(step))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -279,6 +286,7 @@ def test_a_narrow_window_keeps_the_focused_token_in_sight(browser, folder):
         token(page, 0, 0).click()
         for _ in range(5):
             page.keyboard.press("ArrowDown")
+        page.mouse.move(0, 0)
         page.wait_for_timeout(100)
         box = page.locator(".tokens [aria-current]").bounding_box()
         panel = page.locator("#inspector").bounding_box()
@@ -328,10 +336,10 @@ def test_other_arms(browser, tmp_path, arm, term):
     assert rapo_mini.main(settings) == 0
     with OpenPage(browser, tmp_path / "trace.html") as page:
         assert term in page.locator("main").inner_text()
-        page.keyboard.press("2")
-        token(page, 1, 1).click()
+        page.keyboard.press("3")
+        token(page, 0, 1).click()
         series = page.locator(".series > span").count()
-        assert series == (3 if arm == "grpo" else 1)
+        assert series == (4 if arm == "grpo" else 2)
         if arm == "no-kl":
             assert page.locator("[data-name=logp_ref]").inner_text() == "–"
             assert "no reference" in page.locator("#legend").inner_text()
@@ -347,8 +355,9 @@ def test_subwords_of_the_qwen_kind(browser, tmp_path, qwen_like_base):
     with OpenPage(browser, tmp_path / "trace.html", viewport={"width": 400, "height": 800}) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         assert "<|im_start|>user" in page.locator(".x").inner_text()
-        assert "all rewards are equal" in page.locator("#definitions").inner_text()
-        for i, c in enumerate(record["completions"]):
+        assert "all rewards are equal" in page.locator("#advantage").inner_text()
+        for i, rows in enumerate(cards(record)):
+            c = record["completions"][rows[0]]
             spans = page.locator(".card").nth(i).locator(".tokens span")
             texts = spans.evaluate_all("all => all.map(e => e.textContent)")
             assert len(texts) == len(c["columns"]["token"]) and all(t.strip() for t in texts)
@@ -393,7 +402,7 @@ def test_a_thousand_tokens_a_completion_stay_light(browser, folder, tmp_path):
         assert "token 9 of completion 1" in focused(page)
         assert page.evaluate("seen.size") <= 7
         page.evaluate("seen.clear()")
-        page.keyboard.press("3")
+        page.keyboard.press("4")
         assert page.evaluate("[...seen].every(e => e.parentNode.className === 'tokens')")
         page.keyboard.press("End")
         assert "token 999 of completion 1" in focused(page)

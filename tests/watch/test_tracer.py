@@ -1,6 +1,7 @@
 """watch/tracer.py: the files of a trace, what they survive, and the view in the terminal."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from settings import Settings
 from watch import run_folder
 from watch import tracer as room
 from watch.run_folder import load_config
+from watch.view import what_moved
 
 ROOT = Path(rapo_mini.__file__).parent
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "show_every": 0, "threads": 1}
@@ -211,7 +213,7 @@ def test_the_view_shows_the_equation_the_group_and_a_token(traced):
     c = record["completions"][2]
     k = c["columns"]
     assert "step 1, update 1 of 1 (rapo, KL exact)" in done.stdout
-    for number in (-record["metrics"]["loss"], c["advantage"], c["share"]):
+    for number in (-record["metrics"]["loss"], c["advantage"], -c["share"]):
         assert f"{number:+.4g}" in done.stdout
     row = next(line for line in done.stdout.splitlines() if re.match(r" *3 +\S+ +-", line))
     assert row.split()[2:6] == [
@@ -220,8 +222,59 @@ def test_the_view_shows_the_equation_the_group_and_a_token(traced):
     drawn = next(line for line in done.stdout.splitlines() if "◂ drawn" in line)
     place = k["likely"][3].index(k["token"][3])
     assert [float(x) for x in re.findall(r"\d\.\d{4}", drawn)] == [
-        pytest.approx(k[name][3][place], abs=1e-4) for name in ("p_policy", "p_ref", "p_target")
+        pytest.approx(k[name][3][place], abs=1e-4)
+        for name in ("p_policy", "p_after", "p_ref", "p_target")
     ]
+
+
+def test_what_the_step_moved_is_said_in_words(traced):
+    record = room.read_trace(traced[0] / "out")[0]
+    k, names = record["completions"][0]["columns"], {"7": "growing", "8": "common", "9": "rare"}
+    record["vocabulary"] |= names
+    k["likely"][0], k["p_policy"][0], k["p_after"][0] = [7, 8, 9], [0.3, 0.6, 0.1], [0.3, 0.6, 0.1]
+    assert "moved nothing here" in what_moved(record, 0, 0)
+    k["p_after"][0] = [0.3 * math.exp(0.058), 0.6 * math.exp(-0.041), 0.1]
+    assert what_moved(record, 0, 0) == (
+        "The step made growing likelier by 0.058 and common less likely by 0.041 (nats of log π); "
+        "nothing else moved."
+    )
+    k["p_after"][0] = [0.4, 0.5, None]
+    assert "growing likelier by 0.288" in what_moved(record, 0, 0)
+
+
+# ---------------------------------------------------------------- two traces of one step
+
+
+@pytest.fixture(scope="module")
+def arms(tmp_path_factory):
+    """Step 0 of two arms with the same seed, and of a run with another."""
+    out = tmp_path_factory.mktemp("arms")
+    for name, changed in {"rapo": {}, "grpo": {"arm": "grpo"}, "other": {"seed": 1}}.items():
+        settings = Settings(
+            **SMALL, steps=1, out=f"{out}/{name}-run", trace=f"{out}/{name}", **changed
+        )
+        assert rapo_mini.main(settings) == 0
+    return out
+
+
+def test_two_arms_of_one_step_share_a_page(arms):
+    done = view(arms / "rapo", "--beside", arms / "grpo")
+    assert done.returncode == 0, done.stderr
+    assert "side by side" in done.stdout
+    parts = parts_of((arms / "rapo" / "beside.html").read_text(encoding="utf-8"))
+    held = {a["class"]: json.loads(text) for a, text in parts.scripts if "class" in a}
+    assert held["record"] == room.read_trace(arms / "rapo")[0]
+    assert held["beside"] == room.read_trace(arms / "grpo")[0]
+    mine, theirs = (
+        [c["columns"]["token"] for c in held[side]["completions"]] for side in ("record", "beside")
+    )
+    assert mine == theirs, "the same attempts"
+
+
+def test_traces_of_different_steps_are_not_put_side_by_side(arms):
+    done = view(arms / "rapo", "--beside", arms / "other")
+    assert done.returncode == 2 and "--beside" in done.stderr and "--seed" in done.stderr
+    assert not (arms / "other" / "beside.html").exists()
 
 
 def test_the_view_writes_the_page_anew(traced):
@@ -257,6 +310,15 @@ def test_no_control_character_reaches_the_terminal(traced, tmp_path):
 def test_what_is_not_there_is_named(traced, flags, names):
     done = view(traced[0] / "out", *flags)
     assert done.returncode == 2 and names in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_trace_of_an_earlier_format_is_named_in_a_sentence(traced, tmp_path):
+    record = room.read_trace(traced[0] / "out")[0]
+    del record["format"]
+    (tmp_path / "trace.json").write_text(json.dumps([record]))
+    done = view(tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "format 1" in done.stderr and "--trace DIR" in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}", "[1]", '[{"step": 1}]'])
