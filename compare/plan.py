@@ -95,8 +95,8 @@ CONTENDERS = {
     "rapo-light": _arm("rapo-light", "--"),
     "reverse-kl": _arm("reverse-kl", "--"),
     "grpo-unbiased": _arm("grpo-unbiased", "--"),
-    "rapo, plausible": Contender(
-        Cell("rapo", plausible=0.01), WEIGHTS, ARMS["rapo"].colour, (0, (1, 1))
+    "rapo, no support": Contender(
+        Cell("rapo", plausible=0.0), WEIGHTS, ARMS["rapo"].colour, (0, (1, 1))
     ),
     "rapo as published": Contender(
         Cell("rapo", kl_form="sampled", phi="inverse"), PAPER_WEIGHTS, ARMS["rapo"].colour, ":"
@@ -137,13 +137,18 @@ def chosen_weights(finished: dict[str, dict]) -> dict[str, dict[str, float | Non
 
 
 def best_weight(contender: Contender, k: int, finished: dict[str, dict]) -> float | None:
-    """The weight with the highest pass@k on validation puzzles, in the mean over GRID_SEEDS."""
+    """The weight with the highest pass@k on validation puzzles, in the mean over GRID_SEEDS.
+
+    Of a grid that is not finished, the best so far. Raises ValueError if none of it is.
+    """
+
+    def runs(alpha: float | None) -> list[Cell]:
+        return [c for c in contender.cells(alpha, GRID_SEEDS) if c.name in finished]
 
     def score(alpha: float | None) -> float:
-        cells = contender.cells(alpha, GRID_SEEDS)
-        return float(np.mean([exact_pass_at_k(finished[c.name], k).mean() for c in cells]))
+        return float(np.mean([exact_pass_at_k(finished[c.name], k).mean() for c in runs(alpha)]))
 
-    return max(contender.weights, key=score)
+    return max(filter(runs, contender.weights), key=score)
 
 
 def exact_pass_at_k(result: dict, k: int, problems: str = "validation") -> np.ndarray:
