@@ -90,7 +90,7 @@ class Details:
     phi_from: Literal["completion", "group"] = "completion"
     """phi follows each completion's reward, or its group's mean reward."""
     plausible: float | None = None
-    """Flatten only tokens this likely beside the likeliest; 0: all. None: 0.01 where the KL is exact."""
+    """Flatten only tokens this likely beside the likeliest; 0: all. None: 0, on other bases 0.01."""
     fork_entropy: float | None = None
     """Flatten fully only where the reference's entropy is this many nats; 0: anywhere. None: arm's."""
     alpha_right: float | None = None
@@ -245,7 +245,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "alpha": arm.alpha,
         "beta": arm.beta,
         "phi_min": arm.phi_min if settings.phi == "linear" else phi_at_zero(settings),
-        "plausible": 0.01 if arm.reweighted and form == "exact" else 0.0,
+        "plausible": 0.01 if arm.reweighted and form == "exact" and not bundled else 0.0,
         "fork_entropy": arm.fork_entropy if form == "exact" else 0.0,
         "temperature": 0.7 if smol else 1.0,
         "max_new_tokens": 72 if bundled else 40 if smol else 1024,
