@@ -146,7 +146,8 @@ def trainer_of(folder: Path, **options) -> tuple[RAPOTrainer, Gradients]:
 def learned(scene, **changed):
     """Loss and gradients of our own path on the same batch, at the scene's adapter."""
     _, run, rolled = scene
-    settings = resolve(replace(run.settings, alpha=None, phi_min=None, **changed))[0]
+    names = ("alpha", "alpha_right", "phi_min", "plausible", "fork_entropy")
+    settings = resolve(replace(run.settings, **dict.fromkeys(names), **changed))[0]
     run.optimizer.zero_grad()
     metrics = step_room.backward(run.policy, rolled, settings, pieces_of(settings))
     named = run.policy.model.named_parameters()
