@@ -68,14 +68,15 @@ def name_ends(axes, ends: dict[str, float], x: float) -> None:
 
 def draw_minus_base(found: Results, figure) -> None:
     """pass@k less the base's, against k, with paired bands: above the line is above the base."""
-    splits = found.splits()
+    sampled = [split for split in found.splits() if any(map(found.seen(split), found.contenders()))]
+    splits = sampled or ["full"]
     figure.set_size_inches(6.8 * len(splits) + 1, 5.4)
     for axes, split in zip(np.atleast_1d(figure.subplots(1, len(splits))), splits, strict=True):
         ks, ends = found.ks(split), {}
         for name in found.contenders():
-            rows = [found.against(name, "base", k, split) for k in ks]
-            if np.isnan(rows[0].mean):
+            if not found.seen(split)(name):
                 continue
+            rows = [found.against(name, "base", k, split) for k in ks]
             drawn = CONTENDERS[name]
             if name in BANDS:
                 low, high = [r.low for r in rows], [r.high for r in rows]
@@ -92,7 +93,8 @@ def draw_minus_base(found: Results, figure) -> None:
         axes.set_xscale("log", base=2)
         axes.set_xticks(ks[::2], [str(k) for k in ks[::2]])
         axes.set_xlim(1, ks[-1] * 5)  # room for the names
-        name_ends(axes, ends | {"base": 0.0}, ks[-1] * 1.15)
+        name_ends(axes, ends, ks[-1] * 1.15)
+        axes.text(ks[-1] * 4.8, 0, "base", color=GREY, va="bottom", ha="right", fontsize=13)
         title = f"{split.capitalize()}: {len(found.problems[split])} problems"
         axes.set(title=title, xlabel="k", ylabel="pass@k minus the base's")
         tidy(axes)
@@ -150,7 +152,7 @@ def draw_frontier(found: Results, figure) -> None:
         x, y = zip(*points.values(), strict=True)
         axes.plot(x, y, linestyle=drawn.dashes, color=drawn.colour, linewidth=2, alpha=0.6)
         for alpha, place in points.items():
-            star = name in found.chosen and alpha == found.chosen[name]["many"]
+            star = alpha == found.weight(name, "many")
             mark, size = ("*", 17) if star else ("o", 7)
             axes.plot(*place, mark, color=drawn.colour, markersize=size)
             label = f"{name} {'' if alpha is None else f'{alpha:g}'}" if star else f"{alpha or ''}"
@@ -164,7 +166,7 @@ def draw_frontier(found: Results, figure) -> None:
             )
     axes.margins(0.16, 0.12)
     axes.set(
-        title="KL weights; the star is the one for many attempts",
+        title="KL weights; the star is the one for many attempts (so far)",
         xlabel="pass@1",
         ylabel=f"pass@{most}",
     )

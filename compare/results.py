@@ -9,6 +9,7 @@ contender.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,6 +130,10 @@ class Results:
         if not self.finished(CONTENDERS[name].grid()):
             return None
         return best_weight(CONTENDERS[name], RULES[rule], self.cells)
+
+    def seen(self, split: str) -> Callable[[str], bool]:
+        """Has a contender runs, at its weight for many attempts, that were sampled on a split?"""
+        return lambda name: bool(len(self.values(self.curve_cells(name), 1, split)))
 
     def finished(self, cells: list[Cell]) -> list[Cell]:
         return [cell for cell in cells if cell.name in self.cells]

@@ -91,7 +91,7 @@ def primary_row(found: Results, primary: Primary) -> list | None:
     estimate = crossed_bootstrap(gap)
     resolved = not estimate.low <= 0 <= estimate.high
     verdict = ("above" if estimate.mean > 0 else "below") if resolved else "unresolved"
-    needed = "" if resolved else seeds_to_resolve(gap) or "more puzzles, not seeds"
+    needed = "" if resolved or len(gap) < 2 else seeds_to_resolve(gap) or "more puzzles, not seeds"
     return [replace(primary, k=k), len(gap), signed(estimate), verdict, needed]
 
 
@@ -112,7 +112,8 @@ def curve_table(found: Results, rule: str) -> str:
             weight = "" if name == "base" else shown_weight(found.weight(name, rule))
             rows.append([name, weight, len(found.values(cells, 1, split)), *at])
         head = [split.capitalize(), "alpha", "seeds", *(f"pass@{k}" for k in ks)]
-        texts.append(table(head, rows))
+        if len(rows) > 1:
+            texts.append(table(head, rows))
     return f"**pass@k, each at its weight for {rule} attempts**\n\n" + "\n\n".join(texts)
 
 
@@ -128,7 +129,8 @@ def difference_table(found: Results, rule: str) -> str:
             at = [found.against(mine, theirs, k, split, rule) for k in ks]
             if not np.isnan(at[0].mean):
                 rows.append([f"{mine} - {theirs}", *map(signed, at)])
-        texts.append(table([split.capitalize(), *(f"pass@{k}" for k in ks)], rows))
+        if rows:
+            texts.append(table([split.capitalize(), *(f"pass@{k}" for k in ks)], rows))
     return f"**Paired differences, weights for {rule} attempts**\n\n" + "\n\n".join(texts)
 
 

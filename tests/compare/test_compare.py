@@ -285,6 +285,13 @@ def test_the_lines_are_the_tables_numbers(results):
     assert names == [*found.contenders(), "base"]
 
 
+def test_a_split_that_was_not_sampled_yet_has_no_panel(results):
+    cells = {n: {k: v for k, v in e.items() if k != "hard"} for n, e in results["cells"].items()}
+    figure = Figure()
+    draw_minus_base(found_in(results, cells), figure)
+    assert [axes.get_title() for axes in figure.axes] == [f"Full: {PROBLEMS} problems"]
+
+
 def test_labels_are_spread():
     heights = spread([0.5, 0.52, 0.51, 0.9], 0.1)
     assert min(np.diff(sorted(heights))) >= 0.0999 and heights[3] == 0.9
