@@ -305,7 +305,7 @@ ARMS = {
         k_rapo,
         exact_forward_kl,
         "exact",
-        alpha=0.6,
+        alpha=0.1,
         colour="#0072b2",
         symbols={"exact": "D_KL(ref^ ‖ π_θ)", "sampled": "k = u log u − u + 1, u = ref^/π_θ"},
         remedy="lower --alpha or --beta, or raise --phi-min",

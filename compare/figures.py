@@ -148,7 +148,7 @@ def draw_frontier(found: Results, figure) -> None:
             for alpha, some in runs.items()
         }
         x, y = zip(*points.values(), strict=True)
-        axes.plot(x, y, drawn.dashes, color=drawn.colour, linewidth=2, alpha=0.6)
+        axes.plot(x, y, linestyle=drawn.dashes, color=drawn.colour, linewidth=2, alpha=0.6)
         for alpha, place in points.items():
             star = name in found.chosen and alpha == found.chosen[name]["many"]
             mark, size = ("*", 17) if star else ("o", 7)

@@ -14,7 +14,7 @@ described, was written down in docs/results.md before the runs.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class Contender:
     cell: Cell  # without weight and seed
     weights: tuple[float | None, ...] = WEIGHTS
     colour: str = ""
-    dashes: str = field(default="-")
+    dashes: str | tuple = "-"
 
     def cells(self, alpha: float | None, seeds: Collection[int]) -> list[Cell]:
         """Its runs at one weight."""
@@ -95,6 +95,9 @@ CONTENDERS = {
     "rapo-light": _arm("rapo-light", "--"),
     "reverse-kl": _arm("reverse-kl", "--"),
     "grpo-unbiased": _arm("grpo-unbiased", "--"),
+    "rapo, no support": Contender(
+        Cell("rapo", plausible=0.0), WEIGHTS, ARMS["rapo"].colour, (0, (1, 1))
+    ),
     "rapo as published": Contender(
         Cell("rapo", kl_form="sampled", phi="inverse"), PAPER_WEIGHTS, ARMS["rapo"].colour, ":"
     ),
@@ -115,7 +118,6 @@ def tried(finished: dict[str, dict]) -> dict[str, Cell]:
         "phi from the group's mean reward": replace(rapo, phi_from="group"),
         "the paper's phi (inverse), at forks": replace(rapo, phi="inverse"),
         "everywhere, not only at forks": replace(rapo, fork_entropy=0.0),
-        "no plausible support": replace(rapo, plausible=0.0),
     }
 
 
@@ -135,13 +137,18 @@ def chosen_weights(finished: dict[str, dict]) -> dict[str, dict[str, float | Non
 
 
 def best_weight(contender: Contender, k: int, finished: dict[str, dict]) -> float | None:
-    """The weight with the highest pass@k on validation puzzles, in the mean over GRID_SEEDS."""
+    """The weight with the highest pass@k on validation puzzles, in the mean over GRID_SEEDS.
+
+    Of a grid that is not finished, the best so far. Raises ValueError if none of it is.
+    """
+
+    def runs(alpha: float | None) -> list[Cell]:
+        return [c for c in contender.cells(alpha, GRID_SEEDS) if c.name in finished]
 
     def score(alpha: float | None) -> float:
-        cells = contender.cells(alpha, GRID_SEEDS)
-        return float(np.mean([exact_pass_at_k(finished[c.name], k).mean() for c in cells]))
+        return float(np.mean([exact_pass_at_k(finished[c.name], k).mean() for c in runs(alpha)]))
 
-    return max(contender.weights, key=score)
+    return max(filter(runs, contender.weights), key=score)
 
 
 def exact_pass_at_k(result: dict, k: int, problems: str = "validation") -> np.ndarray:

@@ -17,8 +17,10 @@ from compare.plan import (
     BASE,
     CONTENDERS,
     GRID_SEEDS,
+    RULES,
     SEEDS,
     Cell,
+    best_weight,
     chosen_weights,
     exact_pass_at_k,
 )
@@ -123,13 +125,10 @@ class Results:
         return [name for name in CONTENDERS if self.curve_cells(name)]
 
     def weight(self, name: str, rule: str) -> float | None:
-        """A contender's weight by a rule; before its grid is finished, that of its first finished run."""
-        if name in self.chosen:
-            return self.chosen[name][rule]
-        arm = CONTENDERS[name].cell.arm
-        alphas = [Cell(**c["cell"]) for c in self.cells.values() if c["cell"]["arm"] == arm]
-        alphas = [c.alpha for c in alphas if c in CONTENDERS[name].cells(c.alpha, SEEDS)]
-        return alphas[0] if alphas else None
+        """A contender's weight by a rule; before its grid is finished, the best so far, or None."""
+        if not self.finished(CONTENDERS[name].grid()):
+            return None
+        return best_weight(CONTENDERS[name], RULES[rule], self.cells)
 
     def finished(self, cells: list[Cell]) -> list[Cell]:
         return [cell for cell in cells if cell.name in self.cells]

@@ -2,14 +2,17 @@
 
     python notebooks/grade.py submissions/                 a table: students down, exercises across
     python notebooks/grade.py submissions/ --why           and the sentence of each check that fails
+    python notebooks/grade.py submissions/ --points        and each one's points
     python notebooks/grade.py submissions/ --csv marks.csv
 
 A submission is a notebook of the course with some cells filled in, under any file name. Only its exercise
-cells are run, those that begin with `# Exercise 03.1`, on top of the imports of OUR copy of the notebook;
-the checks are ours too, so a changed check cell changes nothing. Each submission runs in a process of its
-own with a limit on time and memory, and what it prints is dropped; if an exercise ends that process, the
-next ones run in a new one. That is no sandbox: students' code runs with your rights and could change the
-checks from inside, so use a machine or a container that you can throw away.
+cells are run, those that begin with `# Exercise 03.1`, on top of the imports of OUR copy of the notebook.
+Where a notebook builds on earlier answers, the cells above an exercise that begin with `# From exercise
+04.1` are run with it. The checks are ours too, so a changed check cell changes nothing. Each submission
+runs in a process of its own with a limit on time and memory, and what it prints is dropped; if an
+exercise ends that process, the next ones run in a new one. That is no sandbox: students' code runs with
+your rights and could change the checks from inside, so use a machine or a container that you can throw
+away.
 """
 
 from __future__ import annotations
@@ -31,13 +34,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parent / "tests")]
 
-from checks import exercises_of, judge, load  # noqa: E402
+from checks import POINTS, exercises_of, judge, load  # noqa: E402
 from course import NAMES  # noqa: E402
 
 SECONDS = 120  # for one submission
 GIB = 4  # of memory, on Linux
 LONGEST = 300  # characters of a sentence
-MARK = re.compile(r"\s*# Exercise (\d\d\.\d)\b")
+MARK = re.compile(r"\s*# Exercise (\d\d[a-z]?\.\d)\b")
+BROUGHT = re.compile(r"\s*# From exercise \d\d[a-z]?\.\d\b")
 
 
 def cells_of(path: Path) -> list[dict]:
@@ -55,17 +59,31 @@ def cells_of(path: Path) -> list[dict]:
 
 
 def exercise_cells(path: Path) -> dict[str, str]:
-    """{number: source} of the cells that begin with `# Exercise 03.1`; the last one counts."""
-    found = {}
+    """{number: source} of the cells that begin with `# Exercise 03.1`; the last one counts.
+
+    Cells above it that begin with `# From exercise 04.1` are part of it.
+    """
+    found, brought = {}, []
     for cell in cells_of(path):
+        if BROUGHT.match(cell["source"]):
+            brought.append(cell["source"])
         if mark := MARK.match(cell["source"]):
-            found[mark[1]] = cell["source"]
+            found[mark[1]] = "\n\n".join([*brought, cell["source"]])
     return found
+
+
+def notebook_of(number: str) -> str:
+    """The notebook of an exercise, as in NAMES.
+
+    >>> notebook_of("04b.1")
+    '04b'
+    """
+    return number.split(".")[0]
 
 
 def asked(found: Collection[str]) -> list[str]:
     """All exercises of the notebooks that these exercises are of: a deleted cell counts as missing."""
-    notebooks = sorted({number[:2] for number in found} & set(NAMES))
+    notebooks = sorted({notebook_of(number) for number in found} & set(NAMES))
     return [number for notebook in notebooks for number in exercises_of(notebook)]
 
 
@@ -87,9 +105,10 @@ def grade_cells(cells: dict[str, str], keep: Path | None = None) -> dict[str, tu
     results: dict[str, tuple[bool, str]] = {}
     for number, source in sorted(cells.items()):
         with contextlib.redirect_stdout(Nowhere()):
-            if number[:2] not in namespaces:
-                namespaces[number[:2]] = setup(number[:2])
-            results[number] = grade_cell(number, source, namespaces[number[:2]])
+            notebook = notebook_of(number)
+            if notebook not in namespaces:
+                namespaces[notebook] = setup(notebook)
+            results[number] = grade_cell(number, source, namespaces[notebook])
         if keep:
             part = keep.with_suffix(".part")
             part.write_text(json.dumps(results))
@@ -193,8 +212,18 @@ def readable(sentence: str) -> str:
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
 
 
-def table(graded: dict[str, dict[str, tuple[bool, str]]]) -> str:
-    """Submissions down, exercises across; a count at the end of each line."""
+def points_of(results: dict[str, tuple[bool, str]]) -> str:
+    """How many points, of how many.
+
+    >>> points_of({"03.4": (True, ""), "03.5": (False, "")})
+    '3 of 5 points'
+    """
+    got = sum(POINTS[number] for number, (passed, _) in results.items() if passed)
+    return f"{got} of {sum(POINTS[number] for number in results)} points"
+
+
+def table(graded: dict[str, dict[str, tuple[bool, str]]], points: bool = False) -> str:
+    """Submissions down, exercises across; a count at the end of each line, and points if asked for."""
     numbers = sorted({number for results in graded.values() for number in results})
     width = max(map(len, ["submission", *graded]))
     lines = [f"{'submission':<{width}}  {'  '.join(numbers)}  right"]
@@ -203,7 +232,8 @@ def table(graded: dict[str, dict[str, tuple[bool, str]]]) -> str:
             "  -  " if n not in results else "  ✓  " if results[n][0] else "  ✗  " for n in numbers
         ]
         right = sum(passed for passed, _ in results.values())
-        lines.append(f"{name:<{width}}  {' '.join(marks)}  {right} of {len(results)}")
+        count = f"{right} of {len(results)}" + (f"  {points_of(results)}" if points else "")
+        lines.append(f"{name:<{width}}  {' '.join(marks)}  {count}")
     return "\n".join(lines)
 
 
@@ -228,6 +258,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the exercises' checks over a folder.")
     parser.add_argument("folder", type=Path, nargs="?", help="folder with notebooks, at any depth")
     parser.add_argument("--why", action="store_true", help="also the sentences of what fails")
+    parser.add_argument("--points", action="store_true", help="also the points of each submission")
     parser.add_argument(
         "--csv", type=Path, help="write a line an exercise: submission, passed, why"
     )
@@ -255,7 +286,7 @@ def main() -> int:
     if not graded:
         print(f"no notebook of the course lies in {args.folder}", file=sys.stderr)
         return 2
-    print(table(graded))
+    print(table(graded, args.points))
     if args.why:
         for name, results in graded.items():
             for number, (passed, sentence) in results.items():
@@ -264,9 +295,12 @@ def main() -> int:
     if args.csv:
         with args.csv.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
-            rows.writerow(("submission", "exercise", "passed", "sentence"))
+            rows.writerow(("submission", "exercise", "passed", "points", "sentence"))
             for name, results in graded.items():
-                rows.writerows((name, n, int(p), sentence) for n, (p, sentence) in results.items())
+                rows.writerows(
+                    (name, n, int(p), POINTS[n] if p else 0, sentence)
+                    for n, (p, sentence) in results.items()
+                )
     return 0
 
 

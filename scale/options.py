@@ -113,15 +113,19 @@ class RAPOConfig(GRPOConfig):
         metadata={"help": "phi by reward: linear from phi_min to 1, or the paper's inverse, tanh."},
     )
     tau_max: float = field(default=2.2, metadata={"help": "phi inverse is 1 / (tau_max - r)."})
-    plausible: float = field(
-        default=0.0,
+    plausible: float | None = field(
+        default=None,
         metadata={
-            "help": "Flatten only among tokens with this share of the likeliest's probability."
+            "help": "Flatten only among tokens with this share of the likeliest's probability. None: "
+            "0.01 where the KL is exact."
         },
     )
-    fork_entropy: float = field(
-        default=0.0,
-        metadata={"help": "Flatten fully only where the reference's entropy is this many nats."},
+    fork_entropy: float | None = field(
+        default=None,
+        metadata={
+            "help": "Flatten fully only where the reference's entropy is this many nats. None: the arm's "
+            "own where the KL is exact."
+        },
     )
     phi_from: str = field(
         default="completion",
@@ -145,6 +149,11 @@ class RAPOConfig(GRPOConfig):
         self.entropy_coef = own.beta if self.entropy_coef is None else self.entropy_coef
         if self.phi_min is None and self.phi == "linear":
             self.phi_min = own.phi_min
+        flattened = own.reweighted and self.kl_form == "exact"
+        if self.plausible is None:
+            self.plausible = 0.01 if flattened else 0.0
+        if self.fork_entropy is None:
+            self.fork_entropy = own.fork_entropy if flattened else 0.0
         super().__post_init__()
         check(self)
 

@@ -45,7 +45,7 @@ def test_an_exact_kl_gets_a_plausible_support():
 
 def test_rapo_is_calmer_on_a_model_on_which_its_large_weight_was_never_measured():
     here, there = resolve(Settings())[0], resolve(Settings(model="some/model"))[0]
-    assert (here.alpha, here.phi_min, here.fork_entropy) == (0.6, 0.3, 1.0)
+    assert (here.alpha, here.phi_min, here.fork_entropy) == (0.1, 0.3, 1.0)
     assert (there.alpha, there.phi_min, there.fork_entropy) == (0.2, 0.7, 0.0)
     grpo = [resolve(Settings(model=m, arm="grpo"))[0].alpha for m in ("auto", "some/model")]
     assert grpo == [ARMS["grpo"].alpha] * 2

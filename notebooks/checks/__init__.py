@@ -24,6 +24,20 @@ class NotYet(Exception):
     """An answer that is not right yet; the message is the sentence for the student."""
 
 
+POINTS = {  # by number: 1 a line, 2 a derivation or a diagnosis, 3 several steps, 5 the whole step
+    "00.1": 1,
+    **{"01.1": 2, "01.2": 2, "01.3": 1, "01.4": 2},
+    **{"02.1": 1, "02.2": 2, "02.3": 2, "02.4": 2},
+    **{"03.1": 1, "03.2": 2, "03.3": 1, "03.4": 3, "03.5": 2},
+    **{"04.1": 1, "04.2": 1, "04.3": 2, "04.4": 2, "04.5": 3},
+    **{"04b.1": 3, "04b.2": 2, "04b.3": 1},
+    **{"05.1": 1, "05.2": 2, "05.3": 2, "05.4": 2},
+    **{"06.1": 2, "06.2": 2, "06.3": 1, "06.4": 2},
+    **{"07.1": 2, "07.2": 3, "07.3": 2},
+    "08.1": 5,
+}
+
+
 @dataclass(frozen=True)
 class Exercise:
     """One exercise: its number, the name that the student's cell defines, what tells right from wrong."""
@@ -66,7 +80,7 @@ def load(number: str) -> Exercise:
 def exercises_of(notebook: str) -> list[str]:
     """The numbers of a notebook's exercises: `exercises_of("03")`."""
     importlib.import_module(f"checks.n{NAMES[notebook]}")
-    return sorted(number for number in EXERCISES if number.startswith(notebook))
+    return sorted(number for number in EXERCISES if number.startswith(f"{notebook}."))
 
 
 def all_exercises() -> dict[str, Exercise]:
@@ -114,7 +128,7 @@ class Answer:
         except Exception as error:
             first = next(iter(str(error).splitlines()), "")
             if "must match the size of tensor" in first:
-                first += " (is keepdim=True missing?)"
+                first += " (is keepdim=True or [:, None] missing?)"
             raise NotYet(f"{self.name} stopped with {type(error).__name__}: {first}") from error
         if empty(result):
             raise NotYet(

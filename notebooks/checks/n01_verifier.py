@@ -28,6 +28,15 @@ def last_box(answer: Answer) -> str:
             f"from {text!r} it takes {got!r}: the first closing brace need not be the box's own. "
             "Count the braces",
         )
+        answer.need(
+            truth is not None or got != "",
+            f"{what}: from {text!r} it takes an empty text, which is not the same as None",
+        )
+        answer.need(
+            not (truth is None and got == "3"),
+            f"{what}: from {text!r} it takes '3', an earlier box. The last box is what counts, and "
+            "it has no end",
+        )
         answer.need(got == truth, f"{what}: from {text!r} it takes {got!r}, and {truth!r} is right")
         assert extract_answer(text) == truth
     return "right, braces and all."
@@ -84,6 +93,11 @@ def careful_teacher(answer: Answer) -> str:
         answer.need(isinstance(given, bool), f"{letter} is {given!r}, and True or False is needed")
         if given != equivalent(text, gold):
             wrong.append(f"{letter} ({text} for {gold}): {because}")
+    answer.need(
+        {letter for letter in PAIRS if answer.value[letter]} != {"F"},
+        "only F is let through: that is a teacher who reads spelling, not values. "
+        "35% and 0.35 are one number, and a set has no order",
+    )
     answer.need(not wrong, f"{len(wrong)} of 8 differ from our choice. {'; '.join(wrong)}")
     return "all eight as we chose. C and H could be argued about."
 

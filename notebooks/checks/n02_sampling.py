@@ -39,23 +39,60 @@ def log_probs(answer: Answer) -> str:
 
 @exercise("02.2", "my_draw")
 def drawing(answer: Answer) -> str:
-    logp = torch.tensor([[0.5, 0.2, 0.3]] * 4, dtype=torch.float64).log()
-    noise = torch.tensor([0.4, 0.6, 0.95, 0.5], dtype=torch.float64)
-    got, truth = answer.tensor(logp, noise, shape=(4,)), [0, 1, 2, 1]
+    p = torch.tensor([[0.2, 0.5, 0.3]] * 5, dtype=torch.float64)
+    noise = torch.tensor([0.1, 0.4, 0.6, 0.95, 0.2], dtype=torch.float64)
+    truth = [0, 1, 1, 2, 1]
+    try:
+        got = answer.tensor(p.log(), noise, shape=(5,))
+    except NotYet as sentence:
+        answer.need(
+            "must match the size of tensor" not in str(sentence),
+            "the rows have 3 entries and there are 5 darts, and PyTorch laid the darts along the "
+            "entries: noise[:, None] makes a column of them, one dart for each row",
+        )
+        raise
     listed = [int(x) for x in got]
-    answer.need(
-        listed != [0, 0, 0, 0],
-        "the likeliest token is drawn each time; the noise has to decide",
-    )
-    answer.need(
-        listed != [0, 1, 2, 0],
-        "nearly: at noise 0.5 exactly, tokens 0 and 1 meet. The noise is in [0, 1), so the stretch of "
-        "token 0 is [0, 0.5) and 0.5 belongs to token 1: above, not at",
-    )
+    edges = p.cumsum(dim=-1)
+    by_size = p.sort(dim=-1, descending=True).values.cumsum(dim=-1)
+    upward = p.sort(dim=-1).values.cumsum(dim=-1)
+    column = noise[:, None]
+    slips = {
+        "the likeliest token is drawn each time; the noise has to decide": [1, 1, 1, 1, 1],
+        "nearly: at noise 0.2 exactly, tokens 0 and 1 meet. The noise is in [0, 1), so the stretch of "
+        "token 0 is [0, 0.2) and 0.2 belongs to token 1: above, not at": [0, 1, 1, 2, 0],
+        "the tokens were sorted first, and what comes back is a place in the sorted row, not the token's "
+        "index: keep them in their order": (by_size > column).int().argmax(-1).tolist(),
+        "the tokens were sorted from the rarest up: keep them in their order": (
+            (upward > column).int().argmax(-1).tolist()
+        ),
+        "one place too early: that is the last token whose cumulative probability is still at or below "
+        "the noise": ((edges <= column).sum(-1) - 1).clamp_min(0).tolist(),
+    }
+    if listed == [0, 0, 0, 0, 0]:
+        logs = int(answer.tensor(torch.tensor([[-1.0, 5.0, 0.0]]), torch.tensor([0.2]), shape=(1,)))
+        answer.need(
+            not logs,
+            "always token 0: the rows hold LOGS of probabilities, all below 0, and no sum of them is "
+            "ever above the noise. Exponentiate first",
+        )
+        raise NotYet(
+            "always token 0: the comparison is turned round. You look for a cumulative probability below "
+            "the noise, and the first one ABOVE it is asked for"
+        )
+    for sentence, drawn in slips.items():
+        answer.need(listed != drawn, sentence)
     answer.need(
         listed == truth,
-        f"for the probabilities 0.5, 0.2, 0.3 and the noise 0.4, 0.6, 0.95, 0.5 it draws {listed}, and "
-        f"{truth} is right. Is the cumulative sum taken of probabilities, not of their logs?",
+        f"for the probabilities 0.2, 0.5, 0.3 and the noise 0.1, 0.4, 0.6, 0.95, 0.2 it draws {listed}, "
+        f"and {truth} is right",
+    )
+    rows = torch.tensor([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1], [0.3, 0.3, 0.4]], dtype=torch.float64)
+    darts = torch.tensor([0.25, 0.65, 0.05], dtype=torch.float64)
+    each = [int(x) for x in answer.tensor(rows.log(), darts, shape=(3,))]
+    answer.need(
+        each == [1, 1, 0],
+        f"right while all rows are alike; with three different rows it draws {each}, and [1, 1, 0] is "
+        "right: each row has its own dart",
     )
     return "right. The same noise always draws the same token."
 
@@ -65,14 +102,28 @@ def mask(answer: Answer) -> str:
     tokens = torch.tensor([[5, 7, 1, 9, 1], [1, 4, 4, 4, 4], [3, 3, 3, 3, 3], [2, 2, 2, 2, 1]])
     truth = torch.tensor([[1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]])
     got = answer.tensor(tokens, 1, shape=(4, 5))
-    answer.need(not close(got, 1 - truth), "0 and 1 are swapped: 1 is for tokens that count")
+    is_end = (tokens == 1).int()
+    seen = is_end.cumsum(dim=1)
+    slips = {
+        "0 and 1 are swapped: 1 is for tokens that count": 1 - truth,
+        "the end token itself is left out; it was sampled and carries loss": (seen == 0),
+        "what comes after the end token counts again; after the first end nothing does": 1 - is_end,
+        "the tokens between the first end and the second count too: one end seen may mean at the end "
+        "token or after it. Which ends were seen BEFORE a token?": (seen <= 1),
+        "it is 1 from the first end on; the tokens before it were sampled as well": (seen == 1),
+        "only the end tokens themselves are marked": is_end,
+        "the ends are counted down the rows, over other completions; along a row is dim=1": (
+            (is_end.cumsum(dim=0) - is_end) == 0
+        ),
+        "everything counts, what comes after the end too: nothing is masked": torch.ones_like(
+            truth
+        ),
+    }
+    for sentence, wrong in slips.items():
+        answer.need(not close(got, wrong.int()), sentence)
     answer.need(
-        not close(got, ((tokens == 1).cumsum(1) == 0).int()),
-        "the end token itself is left out; it was sampled and carries loss",
-    )
-    answer.need(
-        not close(got, (tokens != 1).int()),
-        "what comes after the end token counts again; after the first end nothing does",
+        close(got[2], truth[2]),
+        "the third row never ended: it was cut off, and all of its tokens were sampled, so all count",
     )
     answer.need(
         close(got, truth),
@@ -94,14 +145,56 @@ def work(answer: Answer) -> str:
             isinstance(got, (tuple, list)) and len(got) == 3,
             "my_places has to give back three numbers",
         )
-        for name, one, right in zip(names, got, truth, strict=True):
-            more = P * G * (L + T) if name == names[0] else P * G
-            answer.need(
-                one != right + more,
-                f"{name}: one run too many. The last token drawn is not run through the model",
-            )
+        for name, one, right, slips in zip(names, got, truth, slips_of(P, G, L, T), strict=True):
+            for sentence, wrong in slips.items():
+                answer.need(one == right or one != wrong, f"{name}: {sentence}")
             answer.need(
                 one == right,
                 f"{name}: for P={P}, G={G}, L={L}, T={T} it gives {one}, and {right} is right",
             )
     return "right. The cache saves the most, and the shared prefill most of what is left of the prompts."
+
+
+def slips_of(P: int, G: int, L: int, T: int) -> tuple[dict[str, float], ...]:
+    """What the likeliest slips of 02.4 give for each of the three ways, by the sentence for them."""
+    many = "one run too many. The last token drawn is not run through the model"
+    few = (
+        "one run too few. T tokens need T runs: the prompt's, and one after each token but the last"
+    )
+    one_row = "that is one completion; there are P * G of them"
+    plain = sum(L + t for t in range(T))
+    return (
+        {
+            many: P * G * (plain + L + T),
+            "the first run is on the prompt alone, L places; yours has a drawn token in it already": (
+                P * G * (plain + T)
+            ),
+            few: P * G * sum(L + t for t in range(T - 1)),
+            "the text grows by a token a run; yours has its full length in every run": (
+                P * G * T * (L + T)
+            ),
+            "the text grows by a token a run; yours is the prompt in every run": P * G * T * L,
+            "that is the work with a cache: without one, each run takes in the whole text so far": (
+                P * G * (L + T - 1)
+            ),
+            one_row: plain,
+        },
+        {
+            many: P * G * (L + T),
+            few: P * G * (L + T - 2),
+            "the prompts are counted once a prompt; that is the third way": P * L + P * G * (T - 1),
+            "the prompt is missing: its keys and values have to be computed too": P * G * (T - 1),
+            "without the cache's saving: after the prompt each run takes in ONE new token a row": (
+                P * G * plain
+            ),
+            one_row: L + T - 1,
+        },
+        {
+            many: P * L + P * G * T,
+            few: P * L + P * G * (T - 2),
+            "each row runs its own prompt; that is the second way": P * G * (L + T - 1),
+            "the drawn tokens are not shared: each of the G completions has its own": P
+            * (L + T - 1),
+            "there are P prompts, and each is run once": L + P * G * (T - 1),
+        },
+    )

@@ -123,6 +123,24 @@ def third_estimator(answer: Answer) -> str:
     )
     answer.need(not close(got, k2(logp, ref)), "that is k2, half the square of log w")
     answer.need(
+        not close(got, torch.expm1(ref - logp)),
+        "that is w - 1 alone, whose mean is 0: - log w is missing",
+    )
+    answer.need(
+        not close(got, k_rapo(logp, ref)),
+        "that is RAPO's estimator, u log u - u + 1; k3 is w - 1 - log w",
+    )
+    answer.need(not close(got, k3(logp, ref) + 2), "the 1 is subtracted: w - 1 is what has mean 0")
+    answer.need(
+        not close(got, (ref.exp() - logp.exp()) - 1 - (ref - logp)),
+        "w is the QUOTIENT of the probabilities; exp(ref_logp) - exp(logp) is their difference",
+    )
+    answer.need(
+        bool((got >= -1e-9).all()),
+        f"k3 is never negative, and yours is {float(got.min()):.4f} somewhere: check the signs of the "
+        "three terms of w - 1 - log w",
+    )
+    answer.need(
         close(got, k3(logp, ref)),
         f"at log pi = {float(logp[0]):.3f}, log ref = {float(ref[0]):.3f} it gives "
         f"{float(got[0]):.4f}, and {float(k3(logp, ref)[0]):.4f} is right",

@@ -155,6 +155,31 @@ def loss(answer: Answer) -> str:
     answer.need(not close(got, -per.sum()), "the completions are added; their mean is wanted")
     plus = -(((g + 0.3 * kl + 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
     minus = -(((g - 0.3 * kl - 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
+    both = -(((g + 0.3 * kl - 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
+    answer.need(
+        not close(got, both),
+        "the minus of -J reaches g alone: all three terms stand inside the bracket",
+    )
+    swapped = -(((g - 0.1 * kl + 0.3 * h) * mask).sum(1) / mask.sum(1)).mean()
+    answer.need(not close(got, swapped), "alpha and beta are swapped: alpha weighs the KL")
+    alone = -((g * mask).sum(1) / mask.sum(1)).mean()
+    answer.need(not close(got, alone), "that is g alone: the KL and the entropy are missing")
+    bare = -(((g - kl + h) * mask).sum(1) / mask.sum(1)).mean()
+    answer.need(not close(got, bare), "KL and entropy are not weighed: alpha and beta are missing")
+    answer.need(
+        not close(got, -(padded.sum(1) / mask.sum(1)).mean()),
+        "the count is of real tokens, but the sum still runs over the padding: multiply by the mask "
+        "before you sum",
+    )
+    answer.need(
+        not close(got, -(value * mask).sum()),
+        "all tokens are added; the mean over a completion's tokens is wanted, then the one over the "
+        "completions",
+    )
+    answer.need(
+        float(got) > -50,
+        f"it gives {float(got):.1f}: the padding, filled with 99 here, is in the sum. Use the mask",
+    )
     answer.need(not close(got, plus), "the KL is a price: in J it is subtracted")
     answer.need(not close(got, minus), "the entropy is wanted: in J it is added")
     answer.need(close(got, truth), f"it gives {float(got):.4f}, and {float(truth):.4f} is right")
@@ -194,6 +219,37 @@ def logit_gradient(answer: Answer) -> str:
             not close(got, -advantage * unit + alpha * (pi - target)) or advantage == 0,
             "the reward's part misses the softmax: raising one logit lowers all other probabilities, so "
             "e_y - pi and not e_y",
+        )
+        slips = {
+            "the reward's part is not multiplied with the advantage": -(unit - pi)
+            + alpha * (pi - target),
+            "that is the derivative by the PROBABILITY, e_y / pi; by the logit it is e_y - pi": (
+                -advantage * unit / pi + alpha * (pi - target)
+            ),
+            "only the drawn token's own entry is there, 1 - pi(y). Every logit is in the softmax's "
+            "denominator, so every entry has its -pi": -advantage * unit * (1 - pi)
+            + alpha * (pi - target),
+            "the KL's part is the derivative by the PROBABILITY, -ref^ / pi; by the logit it sums up to "
+            "something simpler": reward_part - alpha * target / pi,
+            "the KL's part is a difference of logs, and one of probabilities is right: differentiate "
+            "log pi, do not leave it": reward_part + alpha * (pi.log() - target.log()),
+            "the KL's part is that of the reverse KL; here ref^ stands in front": reward_part
+            + alpha * pi * ((pi / target).log() - (pi * (pi / target).log()).sum()),
+        }
+        for sentence, wrong in slips.items():
+            answer.need(not close(got, wrong), sentence)
+        answer.need(
+            advantage == 0 or not close(got, torch.zeros_like(got)),
+            "the reward's part is missing: with alpha = 0 it gives zeros",
+        )
+        answer.need(
+            advantage != 0 or not close(got, torch.zeros_like(got)),
+            "the KL's part is missing: with A = 0 it gives zeros",
+        )
+        answer.need(
+            abs(float(got.sum())) < 1e-6,
+            f"{part} part sums to {float(got.sum()):.3f} over the tokens, and a gradient on logits sums "
+            "to 0: adding one number to all logits changes no probability",
         )
         raise NotYet(
             f"{part} part is not right: with A = {advantage:g}, alpha = {alpha:g} it gives {shown(got)}, "

@@ -30,7 +30,7 @@ def cosine(found, name, truth):
 
 def test_the_two_kls_pull_in_different_directions(found):
     """Else none of what follows would say anything."""
-    assert cosine(found, FORWARD, REVERSE) < 0.9
+    assert cosine(found, FORWARD, REVERSE) < 0.95
 
 
 @pytest.mark.parametrize(

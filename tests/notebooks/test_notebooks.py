@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from wrong_answers import WRONG
 
+import address
 import checks
 import course
 import grade
@@ -81,6 +82,21 @@ def same_number(one, two):
     return next(values) == pytest.approx(next(values), rel=0.02, abs=1.01 * last)
 
 
+def key(name):
+    """The number of a notebook: `key("04b_rule_bandit")` is "04b"."""
+    return name.split("_")[0]
+
+
+SHORT = ("00_start", "08_your_own_step")  # one exercise each
+BROUGHT = {"08.1": ("04.1", "04.2", "04.3", "04.4")}  # answers that a solution builds on
+
+
+def solved(number):
+    """The solution of an exercise, with those that it builds on."""
+    needed = [*BROUGHT.get(number, ()), number]
+    return "\n\n".join(solution(ALL_CELLS[n][2]) for n in needed)
+
+
 ALL_CELLS = {number: parts for path in PATHS.values() for number, parts in exercises(path).items()}
 
 
@@ -127,14 +143,23 @@ def test_the_saved_outputs_are_those_of_one_fast_run(name):
 @pytest.mark.parametrize("name", PATHS)
 def test_each_begins_and_ends_as_the_others_do(name):
     text = markdown(PATHS[name])
-    assert text.startswith(f"# {int(name[:2])}. ") or text.startswith("[![")
-    assert f"# {int(name[:2])}. " in text
+    title = f"# {key(name).lstrip('0') or '0'}. "
+    assert text.startswith("[![") and title in text
+    assert text.count(course.loop_map(key(name))) == 1
+    assert "### References" in text
     for part in ("**After this notebook you can**", "**You need**", "**Time**"):
         assert text.count(part) == 1, part
     assert re.findall(r"^## (.*)", text, re.M)[-1] == "Where this stands in the paper"
     kinds = [c["cell_type"] for c in cells(PATHS[name])]
     runs = re.findall(r"c+", "".join(kind[0] for kind in kinds))
     assert max(map(len, runs)) <= 3, "text and code alternate"
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_cell_fits_a_screen(name):
+    for cell in cells(PATHS[name]):
+        if cell["cell_type"] == "code":
+            assert len(cell["source"]) <= 40, source(cell)
 
 
 @functools.cache
@@ -166,9 +191,9 @@ def test_nothing_of_the_library_is_defined_again(name):
 @pytest.mark.parametrize("name", PATHS)
 def test_three_to_five_exercises_each_with_its_check_and_solution(name):
     found = exercises(PATHS[name])
-    assert 3 <= len(found) <= 5
-    numbers = [n for n in EXERCISES if n.startswith(name[:2])]
-    assert list(found) == numbers == [f"{name[:2]}.{i + 1}" for i in range(len(found))]
+    assert len(found) == 1 if name in SHORT else 3 <= len(found) <= 5
+    numbers = [n for n in EXERCISES if grade.notebook_of(n) == key(name)]
+    assert list(found) == numbers == [f"{key(name)}.{i + 1}" for i in range(len(found))]
     for number, (cell, check, answer) in found.items():
         asked = checks.load(number).name
         assert tags(check) == ["check"] and source(check) == f'check("{number}", {asked})'
@@ -179,8 +204,8 @@ def test_three_to_five_exercises_each_with_its_check_and_solution(name):
 
 @pytest.mark.parametrize("number", EXERCISES)
 def test_the_solution_passes_and_the_unfilled_cell_fails_with_its_sentence(number):
-    cell, _, answer = ALL_CELLS[number]
-    passed, sentence = grade.grade_cells({number: solution(answer)})[number]
+    cell = ALL_CELLS[number][0]
+    passed, sentence = grade.grade_cells({number: solved(number)})[number]
     assert passed, sentence
     found = grade.grade_cells({number: source(cell)})[number]
     assert found == (False, f"{checks.load(number).name} {UNFILLED}")
@@ -195,10 +220,14 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, code, says):
 
 def test_the_examples_in_the_checks_are_right():
     assert doctest.testmod(checks).failed == 0
-    assert doctest.testmod(grade).failed == 0
+    for module in (address, course, grade):
+        assert doctest.testmod(module).failed == 0
 
 
-def test_every_exercise_has_wrong_answers_to_be_told_apart():
+def test_every_exercise_has_four_wrong_answers_each_with_a_sentence_of_its_own():
+    for number in EXERCISES:
+        said = [says for of, _, says in WRONG if of == number]
+        assert len(set(said)) == len(said) >= 4, number
     assert {number for number, _, _ in WRONG} == set(EXERCISES)
 
 
@@ -350,13 +379,27 @@ def test_the_pages_for_readers_name_all_notebooks():
             assert name in page, name
 
 
-def test_colab_opens_the_repository_that_the_first_cell_fetches():
-    text = PATHS["06_qwen_on_your_gpu"].read_text(encoding="utf-8")
-    (badge,) = re.findall(
-        r"colab\.research\.google\.com/github/([\w-]+/[\w-]+)/blob/main/([\w./]+)", text
+@pytest.mark.parametrize("name", PATHS)
+def test_colab_opens_the_repository_that_the_first_cell_fetches(name):
+    first, *others = cells(PATHS[name])
+    assert source(first).startswith(address.badge(name))
+    (start,) = (source(c) for c in others if "start" in tags(c))
+    assert f'"https://github.com/{course.REPOSITORY}"' in start
+
+
+def test_the_address_is_set_in_one_place(tmp_path):
+    shutil.copytree(
+        ROOT, tmp_path / "copy", ignore=shutil.ignore_patterns(".git", "runs", ".ci", "venv")
     )
-    (fetched,) = re.findall(r"https://github\.com/([\w-]+/[\w-]+)", text)
-    assert badge == (fetched, "notebooks/06_qwen_on_your_gpu.ipynb")
+    copy = tmp_path / "copy" / "notebooks"
+    command = [sys.executable, copy / "address.py"]
+    done = subprocess.run([*command, "me/mine"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path in (copy / "course.py", *copy.glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        assert "me/mine" in text and course.REPOSITORY not in text
+    done = subprocess.run([*command, "no address"], capture_output=True, text=True)
+    assert done.returncode == 2 and "'no address' is no address" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -365,7 +408,7 @@ def test_colab_opens_the_repository_that_the_first_cell_fetches():
         (["--full", "03_kl"], "--full needs --out"),
         (["--full", "--out", NOTEBOOKS, "03_kl"], "--full needs --out"),
         (["--out", NOTEBOOKS / "run.py", "03_kl"], "is a file, and a folder is needed"),
-        (["no_such_notebook"], "no notebook is called 'no_such_notebook'; there are 01_verifier"),
+        (["no_such_notebook"], "no notebook is called 'no_such_notebook'; there are 00_start"),
     ],
 )
 def test_the_runner_refuses_to_overwrite_the_fast_outputs(arguments, says, tmp_path):

@@ -1,5 +1,32 @@
 """Wrong answers to the course's exercises that students do give, and words of the sentence they get."""
 
+STEP = """
+from objective import clipped_surrogate, entropy, exact_forward_kl, group_advantages, reweight
+def my_step(policy, optimizer, rolled, settings):
+    tokens, mask, old, _ = rolled.completions
+    A = group_advantages(rolled.reward).flatten()[:, None]
+    phi = settings.phi_min + (1 - settings.phi_min) * rolled.reward.flatten()
+    with reference_weights(policy) as model:
+        target = reweight(log_prob_rows(model, rolled), phi[:, None, None])
+    rows = log_prob_rows(policy.model, rolled)
+    logp = rows.gather(-1, tokens[..., None])[..., 0] * mask
+    g, _ = clipped_surrogate(logp, old, A, settings.clip_eps)
+    J = g - settings.alpha * exact_forward_kl(rows, target) + settings.beta * entropy(rows)
+    loss = -((J * mask).sum(1) / mask.sum(1)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
+    optimizer.step()
+    return loss.item()
+"""  # 08.1, solved
+
+
+def slip(right: str, wrong: str) -> str:
+    """STEP with one slip in it."""
+    assert STEP.count(right) == 1, right
+    return STEP.replace(right, wrong)
+
+
 WRONG = [
     # 01: the verifier
     ("01.1", "my_extract = lambda t: t.split('boxed{')[1].split('}')[0]", "Count the braces"),
@@ -53,7 +80,7 @@ WRONG = [
     (
         "02.2",
         "def my_draw(p, u):\n    return (p.cumsum(-1) > u[:, None]).int().argmax(-1)",
-        "the likeliest token is drawn each time",
+        "the rows hold LOGS",
     ),
     (
         "02.3",
@@ -73,7 +100,7 @@ WRONG = [
     (
         "02.4",
         "def my_places(P, G, L, T):\n    return P*G*(L+T), P*G*L, P*L",
-        "without a cache: for",
+        "without a cache: for P=2",
     ),
     # 03: the KL
     (
@@ -219,7 +246,7 @@ WRONG = [
     (
         "04.1",
         "def my_advantages(r):\n    return (r - r.mean(1)) / r.std(1)",
-        "is keepdim=True missing?",
+        "is keepdim=True or [:, None] missing?",
     ),
     (
         "04.1",
@@ -522,16 +549,20 @@ WRONG = [
         "my_log_probs = lambda z, t: torch.log_softmax((z / t).clamp(max=99), -1)",
         "wrong for logits as large as 800",
     ),
-    ("02.2", "my_draw = lambda p, u: (3 * u).long()", "and [0, 1, 2, 1] is right"),
+    ("02.2", "my_draw = lambda p, u: (2 * u).long()", "it draws [0, 0, 1, 1, 0]"),
     (
         "02.3",
         "def my_mask(t, end):\n    e = (t == end).int()\n    return (e.cumsum(1) - e > 0).int()",
         "0 and 1 are swapped",
     ),
-    ("02.3", "my_mask = lambda t, end: torch.ones_like(t)", "[1, 1, 1, 0, 0] is right"),
+    ("02.3", "my_mask = lambda t, end: torch.ones_like(t)", "nothing is masked"),
     ("02.4", "my_places = lambda P, G, L, T: P * G * (L + T)", "three numbers"),
     ("03.1", "def my_kls(a, b):\n    d = (a - b).abs().sum(-1)\n    return d, d", "is right"),
-    ("03.3", "def my_k3(a, b):\n    return (b - a) + 1 - (b - a).exp()", "never negative"),
+    (
+        "03.3",
+        "def my_k3(a, b):\n    return (b - a) + 1 - (b - a).exp()",
+        "all signs are turned round",
+    ),
     ("03.3", "def my_k3(a, b):\n    return (a - b).abs()", "is right"),
     ("03.4", "my_table = {'k2': 'reverse'}", "as in the cell's last line"),
     (
@@ -566,10 +597,14 @@ WRONG = [
         "def my_loss(g, kl, h, m, a, b):\n    return -(((g-a*kl+b*h)*m).sum(1)/m.sum(1)).sum()",
         "their mean is wanted",
     ),
-    ("04.4", "my_loss = lambda g, kl, h, m, a, b: -(g * m).sum()", "is right"),
-    ("04.5", "my_logit_gradient = lambda pi, t, y, A, a: a * (pi - t)", "the reward's part is not"),
-    ("05.1", "my_pass_at_k = lambda n, c, k: c / n", "is right"),
-    ("05.2", "my_difference = lambda a, b: bootstrap(a)", "the mean is 0."),
+    ("04.4", "my_loss = lambda g, kl, h, m, a, b: -(g * m).sum()", "it gives -"),
+    (
+        "04.5",
+        "my_logit_gradient = lambda pi, t, y, A, a: a * (pi - t)",
+        "the reward's part is missing",
+    ),
+    ("05.1", "my_pass_at_k = lambda n, c, k: c / n", "there are 2 tries"),
+    ("05.2", "my_difference = lambda a, b: bootstrap(a)", "one arm alone"),
     (
         "05.2",
         "def my_difference(a, b):\n    m, s = (a - b).mean(), (a - b).std()\n"
@@ -592,4 +627,329 @@ WRONG = [
     ("06.2", "my_bits = {'plain': 4, 'double': 4}", "plain is not 4"),
     ("06.3", "my_lora_parameters = lambda s, r: r", "is right"),
     ("06.4", "my_cache_gib = lambda l, k, d, r, t: 1.0", "it gives 1.0000 GiB"),
+    # the likeliest slips, each with words of its own
+    ("01.1", "my_extract = lambda t: extract_answer(t) or ''", "an empty text, which is not"),
+    (
+        "01.1",
+        "import re\ndef my_extract(t):\n    one = r'[^{}]'\n    for _ in range(3):\n"
+        "        one = r'(?:[^{}]|\\{' + one + r'*\\})'\n"
+        "    found = re.findall(r'boxed\\{(' + one + r'*)\\}', t)\n"
+        "    return (found[-1] or None) if found else None",
+        "an earlier box",
+    ),
+    (
+        "01.3",
+        "my_verdicts = {x: x == 'F' for x in 'ABCDEFGH'}",
+        "a teacher who reads spelling, not values",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    s = p.exp().sort(-1, descending=True).values.cumsum(-1)\n"
+        "    return (s > u[:, None]).int().argmax(-1)",
+        "the tokens were sorted first",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    s, i = p.exp().sort(-1, descending=True)\n"
+        "    at = (s.cumsum(-1) > u[:, None]).int().argmax(-1)\n"
+        "    return i.gather(-1, at[:, None])[:, 0]",
+        "it draws [1, 1, 2, 0, 1]",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.exp().cumsum(-1) > u).int().argmax(-1)",
+        "laid the darts along the entries",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.exp().cumsum(-1) < u[:, None]).int().argmax(-1)",
+        "the comparison is turned round",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p[:1].exp().cumsum(-1) > u[:, None]).int().argmax(-1)",
+        "each row has its own dart",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return ((p.exp().cumsum(-1) <= u[:, None]).sum(-1) - 1).clamp_min(0)",
+        "one place too early",
+    ),
+    (
+        "02.3",
+        "def my_mask(t, end):\n    return ((t == end).cumsum(1) <= 1).int()",
+        "between the first end and the second",
+    ),
+    (
+        "02.3",
+        "def my_mask(t, end):\n    return ((t == end).cumsum(1) == 1).int()",
+        "the tokens before it were sampled as well",
+    ),
+    ("02.3", "my_mask = lambda t, end: (t == end).int()", "only the end tokens themselves"),
+    (
+        "02.3",
+        "def my_mask(t, end):\n    e = (t == end).int()\n    return (e.cumsum(0) - e == 0).int()",
+        "counted down the rows",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n    return P*G*sum(L+t+1 for t in range(T)), 0, 0",
+        "the first run is on the prompt alone",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n    return P*G*T*(L+T), P*G*(L+T-1), P*L+P*G*(T-1)",
+        "the text grows by a token a run",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n"
+        "    return P*G*sum(L+t for t in range(T)), P*L+P*G*(T-1), P*L+P*G*(T-1)",
+        "counted once a prompt; that is the third way",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n"
+        "    return P*G*sum(L+t for t in range(T)), P*G*(T-1), P*L+P*G*(T-1)",
+        "the prompt is missing",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n"
+        "    return P*G*sum(L+t for t in range(T)), P*G*(L+T-1), P*(L+T-1)",
+        "the drawn tokens are not shared",
+    ),
+    ("03.3", "def my_k3(a, b):\n    return (b - a).exp() - 1", "w - 1 alone"),
+    (
+        "03.3",
+        "def my_k3(a, b):\n    w = (b - a).exp()\n    return w * w.log() - w + 1",
+        "that is RAPO's estimator",
+    ),
+    ("03.3", "def my_k3(a, b):\n    return (b - a).exp() + 1 - (b - a)", "the 1 is subtracted"),
+    ("03.3", "def my_k3(a, b):\n    return b.exp() - a.exp() - 1 - (b - a)", "QUOTIENT"),
+    ("03.3", "def my_k3(a, b):\n    return b - a", "yours is -"),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return ((-g-a*kl+b*h)*m).sum(1).div(m.sum(1)).mean()",
+        "the minus of -J reaches g alone",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -(((g-b*kl+a*h)*m).sum(1)/m.sum(1)).mean()",
+        "alpha and beta are swapped",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -((g*m).sum(1)/m.sum(1)).mean()",
+        "the KL and the entropy are missing",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -(((g-kl+h)*m).sum(1)/m.sum(1)).mean()",
+        "alpha and beta are missing",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -((g-a*kl+b*h).sum(1)/m.sum(1)).mean()",
+        "the sum still runs over the padding",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -(e - pi) + a * (pi - t)",
+        "not multiplied with the advantage",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * e / pi + a * (pi - t)",
+        "the derivative by the PROBABILITY, e_y / pi",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * e * (1 - pi) + a * (pi - t)",
+        "only the drawn token's own entry",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * (e - pi) - a * t / pi",
+        "the KL's part is the derivative by the PROBABILITY",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * (e - pi) + a * (pi.log() - t.log())",
+        "a difference of logs",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * (e - pi)",
+        "the KL's part is missing",
+    ),
+    (
+        "04.5",
+        "def my_logit_gradient(pi, t, y, A, a):\n    e = torch.zeros_like(pi)\n    e[y] = 1\n"
+        "    return -A * (2 * e - pi) + a * (pi - t)",
+        "a gradient on logits sums to 0",
+    ),
+    (
+        "05.1",
+        "import math\nmy_pass_at_k = lambda n, c, k: math.comb(c, k) / math.comb(n, k)",
+        "ALL k are right",
+    ),
+    ("05.1", "my_pass_at_k = lambda n, c, k: min(1, k * c / n)", "counts a draw with two right"),
+    ("05.2", "my_difference = lambda a, b: bootstrap(abs(a - b))", "without its sign"),
+    ("05.2", "my_difference = lambda a, b: bootstrap((a > b).astype(float))", "by how much"),
+    (
+        "05.2",
+        "import numpy as np\ndef my_difference(a, b):\n    e = bootstrap(np.sort(a) - np.sort(b))\n"
+        "    return e",
+        "is right",
+    ),
+    (
+        "05.2",
+        "def my_difference(a, b):\n    e = bootstrap(a - b)\n    return (e.mean, e.high, e.low)",
+        "mean, low, high in this order",
+    ),
+    (
+        "05.3",
+        "my_base_on_hard = lambda a, b, n: (b[b == 0] / n).mean()",
+        "fresh choose the puzzles",
+    ),
+    (
+        "05.3",
+        "my_base_on_hard = lambda a, b, n: (a[b == 0] / n).mean()",
+        "the two draws are swapped",
+    ),
+    ("05.3", "my_base_on_hard = lambda a, b, n: b[a == 0].sum() / n / len(b)", "by all puzzles"),
+    (
+        "05.3",
+        "my_base_on_hard = lambda a, b, n: (b[(a == 0) & (b > 0)] / n).mean()",
+        "chosen by both draws",
+    ),
+    # 00 and 04b: the loop, and the rule bandit
+    ("00.1", "my_loop = ['prompt', 'group']", "each of the six words once"),
+    (
+        "00.1",
+        "my_loop = ['group', 'prompt', 'reward', 'advantage', 'loss', 'step']",
+        "sampled FROM the prompt",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'reward', 'group', 'advantage', 'loss', 'step']",
+        "first they have to be sampled",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'group', 'advantage', 'reward', 'loss', 'step']",
+        "so those come first",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'group', 'reward', 'loss', 'advantage', 'step']",
+        "weighs each token",
+    ),
+    (
+        "00.1",
+        "my_loop = ['prompt', 'group', 'reward', 'advantage', 'step', 'loss']",
+        "goes down the loss's gradient",
+    ),
+    ("04b.1", "my_strength = lambda p, G: math.sqrt(p * (1 - p))", "the pull of the MEAN group"),
+    ("04b.1", "my_strength = lambda p, G: p * (1 - p) * (G - 1) / G", "the root is missing"),
+    (
+        "04b.1",
+        "my_strength = lambda p, G: sum(math.sqrt(c / G * (1 - c / G)) for c in range(G + 1))",
+        "the groups are not weighted",
+    ),
+    (
+        "04b.1",
+        "my_strength = lambda p, G: sum(p**c * (1 - p) ** (G - c) * math.sqrt(c / G * (1 - c / G)) "
+        "for c in range(G + 1))",
+        "comb(G, c), is missing",
+    ),
+    (
+        "04b.1",
+        "my_strength = lambda p, G: sum(math.sqrt(c / G * (1 - c / G)) for c in range(G)) / (G + 1)",
+        "every count weighs the same",
+    ),
+    ("04b.1", "my_strength = lambda p, G: p", "it gives 0.01000"),
+    ("04b.2", "my_push = lambda pi, right, s: s * pi", "so must the push"),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = s * pi / (1 - pi[right])\n    out[right] = -s\n"
+        "    return out",
+        "all signs are turned round",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = torch.full_like(pi, -s / (len(pi) - 1))\n"
+        "    out[right] = s\n    return out",
+        "share the push equally",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = -s * pi\n    out[right] = s\n    return out",
+        "given that a completion is wrong",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = -s * pi\n    out[right] += s\n    return out",
+        "that is s (e - pi)",
+    ),
+    (
+        "04b.2",
+        "def my_push(pi, right, s):\n    out = torch.zeros_like(pi)\n    out[right] = s\n    return out",
+        "only the right rule is moved",
+    ),
+    ("04b.3", "my_claims = dict.fromkeys('ABCDE', True)", "a hundred times less"),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': False, 'C': True, 'D': True, 'E': False}",
+        "not on how rare it was",
+    ),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': True, 'C': False, 'D': True, 'E': False}",
+        "look at the slope",
+    ),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': True, 'C': True, 'D': False, 'E': False}",
+        "nothing beside ref",
+    ),
+    (
+        "04b.3",
+        "my_claims = {'A': False, 'B': True, 'C': True, 'D': True, 'E': True}",
+        "hardly pulls at what is nearly gone",
+    ),
+    ("04b.3", "my_claims = {'A': 0}", "True or False is needed"),
+    # 08: the step; the check itself tells more slips apart than these
+    ("08.1", "my_step = lambda policy, optimizer, rolled, settings: 0.0", "has not moved"),
+    ("08.1", slip("optimizer.zero_grad()", "pass"), "the old gradient is still there"),
+    (
+        "08.1",
+        slip("group_advantages(rolled.reward)", "group_advantages(rolled.reward.view(1, -1))"),
+        "the advantages are those of all completions together",
+    ),
+    (
+        "08.1",
+        slip("* rolled.reward.flatten()", "* 0 * rolled.reward.flatten()"),
+        "every completion has the flattened reference",
+    ),
+    ("08.1", slip("(logp, old, A", "(logp, logp.detach(), A"), "when the completions were SAMPLED"),
+    (
+        "08.1",
+        slip("    torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)\n", ""),
+        "longer than MAX_GRAD_NORM",
+    ),
+    (
+        "08.1",
+        slip("exact_forward_kl(rows, target)", "exact_forward_kl(target, rows)"),
+        "the reverse KL",
+    ),
+    ("08.1", slip("loss.backward()", "(-loss).backward()"), "it climbs the loss"),
+    ("08.1", slip("return loss.item()", "return loss"), "give back the loss as a number"),
 ]

@@ -146,7 +146,8 @@ def trainer_of(folder: Path, **options) -> tuple[RAPOTrainer, Gradients]:
 def learned(scene, **changed):
     """Loss and gradients of our own path on the same batch, at the scene's adapter."""
     _, run, rolled = scene
-    settings = resolve(replace(run.settings, alpha=None, phi_min=None, **changed))[0]
+    names = ("alpha", "alpha_right", "phi_min", "plausible", "fork_entropy")
+    settings = resolve(replace(run.settings, **dict.fromkeys(names), **changed))[0]
     run.optimizer.zero_grad()
     metrics = step_room.backward(run.policy, rolled, settings, pieces_of(settings))
     named = run.policy.model.named_parameters()
@@ -370,7 +371,9 @@ def test_without_an_adapter_the_reference_is_trls_reference_model(scene):
         one(**rows).logits[:, -width - 1 : -1][real] for one in (trainer.model, trainer.ref_model)
     )
     phi = inputs["phi"][:, None].expand(-1, width)[real]
-    expected = token_terms(logits, ref_logits, inputs["completion_ids"][real], phi, "rapo", "exact")
+    flattened = {name: getattr(trainer.args, name) for name in ("plausible", "fork_entropy")}
+    token = inputs["completion_ids"][real]
+    expected = token_terms(logits, ref_logits, token, phi, "rapo", "exact", **flattened)
     torch.testing.assert_close(terms.kl[real], expected.kl, rtol=0, atol=1e-5)
 
 
