@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -124,7 +123,7 @@ def sampled(policy: Policy, ids: torch.Tensor, settings: Settings, step: int) ->
 
 
 def measure(cell: Cell) -> dict:
-    """Seconds of sampling and learning (medians), and MiB that a step takes beside what lay there."""
+    """Seconds of sampling and learning (least), and MiB that a step takes beside what lay there."""
     quiet_libraries()
     if cell.threads:
         torch.set_num_threads(cell.threads)
@@ -153,8 +152,8 @@ def measure(cell: Cell) -> dict:
         times["learn"].append(learn_s)
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "CPU",
-        "sample": statistics.median(times["sample"][1:]),
-        "learn": statistics.median(times["learn"][1:]),
+        "sample": min(times["sample"][1:]),
+        "learn": min(times["learn"][1:]),
         "mib": (memory_peak(device) - before) / MIB,
     }
 

@@ -2,6 +2,7 @@
 
     pip install -r requirements-scale.txt
     python benchmarks/step_vs_trl.py
+    python benchmarks/step_vs_trl.py --profile --threads 1     # ours alone: where its time goes
 
 Both train the bundled base: the same prompts in the same order, 8 prompts x 16 completions, the same
 longest completion, LoRA on the same layers, the same rewards from verifier.py, a KL to the reference,
@@ -25,10 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from machine.loading import load_tokenizer, lora_config  # noqa: E402
+from machine.plan import shape_of  # noqa: E402
 from problems import Problem, render_prompt  # noqa: E402
 from rapo_mini import Run, train_step  # noqa: E402
 from settings import BUNDLED_BASE, Settings, resolve  # noqa: E402
-from step import MAX_GRAD_NORM  # noqa: E402
+from step import MAX_GRAD_NORM, Rollout  # noqa: E402
 from verifier import verify  # noqa: E402
 
 
@@ -46,6 +48,8 @@ class Options:
     """CPU threads of both."""
     round_seed: int = 0
     """Seed of the first turn; each turn has its own."""
+    profile: bool = False
+    """Only ours: its operators, and its share of what the arithmetic alone would take."""
 
 
 def our_seconds(settings: Settings, options: Options) -> tuple[list[float], float]:
@@ -127,8 +131,62 @@ def trl_seconds(settings: Settings, options: Options) -> tuple[list[float], floa
     return seconds[options.warm_up - 1 :], statistics.mean(clock.lengths[options.warm_up :])
 
 
+def profile(settings: Settings, options: Options) -> str:
+    """Where our step's time goes, as a Markdown table, and the least that its products could take.
+
+    The least: two operations for each weight of the linear layers and each token that must pass (the
+    prompts once, every completion; sampling, reference, policy, gradients of the activations), at the
+    speed of one large product here. Attention, LoRA's gradients and the head are not in it. Both are in
+    seconds of the processor, which another program on the machine disturbs less than the clock's.
+    """
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as recorded
+
+    run = Run(settings)
+    spent = []
+    for _ in range(options.warm_up + options.steps):
+        began = time.process_time()
+        train_step(run)
+        spent.append(time.process_time() - began)
+    with recorded(activities=[ProfilerActivity.CPU]) as found:
+        tokens = [tokens_of(train_step(run)[1]) for _ in range(options.steps)]
+    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    total = sum(row.self_cpu_time_total for row in rows)
+    lines = ["| operator | share of the step | calls a step |", "|---|---|---|"]
+    for row in rows[:12]:
+        name, share = row.key.removeprefix("aten::"), row.self_cpu_time_total / total
+        lines.append(f"| {name} | {share:.1%} | {row.count / options.steps:.0f} |")
+    shape = shape_of(settings.model)
+    weights = shape.layers * sum(out * into for out, into in shape.linears())
+    least = 4 * 2 * weights * statistics.mean(tokens) / operations_a_second()
+    seconds = total / 1e6 / options.steps
+    lines.append(
+        f"\n{seconds:.3f} s a step; its products alone {least:.3f} s, {least / seconds:.0%}"
+    )
+    return "\n".join(lines)
+
+
+def tokens_of(rolled: Rollout) -> int:
+    """The tokens that must pass through the model: each prompt once, and the completions."""
+    return int(rolled.prompt_mask.sum() + rolled.completions.mask.sum())
+
+
+def operations_a_second() -> float:
+    """Of the processor, in a product of 1024 x 1024 matrices, the best of some."""
+    a, times = torch.randn(1024, 1024), []
+    for _ in range(20):
+        began = time.process_time()
+        a @ a
+        times.append(time.process_time() - began)
+    return 2 * 1024**3 / min(times)
+
+
 def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
+    if options.profile:
+        given = Settings(seed=options.round_seed, model=str(BUNDLED_BASE), out="-")
+        print(profile(resolve(given)[0], options))
+        return
     rounds: dict[str, list[float]] = {"rapo-mini": [], "TRL": []}
     for turn in range(options.rounds):
         seed = options.round_seed + turn

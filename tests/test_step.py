@@ -9,6 +9,7 @@ import rapo_mini
 import step as room
 from objective import group_advantages
 from settings import Settings, resolve
+from verifier import verify
 
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "threads": 1, "eval_problems": 0}
 
@@ -83,7 +84,7 @@ def test_a_rollout_keeps_each_row_with_its_prompt_and_gold(run):
     rolled = room.rollout(run.policy, run.problems_of(0), run.settings, 0)
     assert rolled.reward.shape == (3, 4) and len(rolled.texts) == 12
     for row, (text, verdict) in enumerate(zip(rolled.texts, rolled.verdicts, strict=True)):
-        again = room.verify(text, rolled.problems[row // 4].answer)
+        again = verify(text, rolled.problems[row // 4].answer)
         assert again == verdict and rolled.reward[row // 4, row % 4] == verdict.reward
 
 
