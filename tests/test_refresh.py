@@ -30,7 +30,7 @@ def metrics_of(out):
 def test_right_after_a_refresh_the_kl_is_zero(tmp_path, arm):
     run = new_run(tmp_path, arm=arm, refresh_reference=3)
     kl = [rapo_mini.train_step(run)[0]["kl"] for _ in range(4)]
-    assert kl[2] > 1e-5, "the policy had left the base"
+    assert kl[2] > 5e-7, "the policy had left the base"
     assert abs(kl[3]) < 1e-9
 
 

@@ -101,7 +101,7 @@ def test_the_learning_rate_knows_nothing_of_the_last_step():
         ({"arm": "no-kl", "alpha": 0.1}, "--alpha 0.1"),
         ({"arm": "max-rl", "alpha_right": 0.1}, "--alpha-right 0.1"),
         ({"alpha_right": -1.0}, "--alpha-right -1.0"),
-        ({"alpha_right": 0.1, "trace": "t"}, "--trace"),
+        ({"alpha": 0.3, "alpha_right": 0.1, "trace": "t"}, "--trace"),
         ({"fork_entropy": float("inf")}, "--fork-entropy inf"),
         ({"arm": "grpo", "phi_min": 0.5}, "--phi-min 0.5"),
         ({"arm": "rapo-light", "phi": "tanh"}, "--phi tanh"),

@@ -155,7 +155,7 @@ class Recorder:
             "problems": [p.problem for p in rolled.problems],
             "answers": [p.answer for p in rolled.problems],
             "attempts": [
-                {"text": shortened(text), "reason": verdict.reason}
+                {"text": shortened(text, TEXT_LIMIT), "reason": verdict.reason}
                 for text, verdict in zip(rolled.texts, rolled.verdicts, strict=True)
             ],
             "rows": {
@@ -254,7 +254,7 @@ def rounded(numbers: list[float], count: int = 6) -> list[float]:
     return [float(f"{x:.{count}g}") for x in numbers]
 
 
-def shortened(text: str, limit: int = TEXT_LIMIT) -> str:
+def shortened(text: str, limit: int) -> str:
     """A text, cut in the middle if it is longer than `limit` characters.
 
     >>> shortened("0123456789", 6)

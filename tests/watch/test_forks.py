@@ -74,7 +74,8 @@ def test_pass_at_k_follows_from_the_two_numbers(sampled):
     for i, (problem, texts) in enumerate(zip(problems, of_problem, strict=True)):
         counts[i] = sum(verify(text, problem.answer).reward for text in texts)
     solved = np.mean([counts[i] > 0 for i in range(len(problems))])
-    assert exact.pass_at_k(SAMPLES).mean() == pytest.approx(solved, abs=0.06)
+    # Samples also solve by luck, where a slip of another rule ends in the right number.
+    assert solved - 0.1 <= exact.pass_at_k(SAMPLES).mean() <= solved + 0.03
     assert exact.pass_at_k(1).mean() == pytest.approx(
         sum(counts.values()) / SAMPLES / len(problems), abs=0.01
     )

@@ -215,7 +215,7 @@ def test_the_view_shows_the_equation_the_group_and_a_token(traced):
     assert "step 1, update 1 of 1 (rapo, KL exact)" in done.stdout
     for number in (-record["metrics"]["loss"], c["advantage"], -c["share"]):
         assert f"{number:+.4g}" in done.stdout
-    row = next(line for line in done.stdout.splitlines() if re.match(r" *3 +\S+ +-", line))
+    row = [line for line in done.stdout.splitlines() if re.match(r" *3 +\S+ +-", line)][-1]
     assert row.split()[2:6] == [
         f"{k[name][3]:.4g}" for name in ("logp", "logp_old", "logp_ref", "logp_target")
     ]

@@ -192,12 +192,12 @@ def test_the_advantage_takes_any_reward_and_phi_what_it_is_made_for(mine, small_
     own = {"reward": (f"{mine}:centred",), "prompts": 2, "group_size": 8, "max_new_tokens": 24}
     settings, _ = resolve(Settings(**own))
     problems = load_problems("puzzles", "train", 2, 0, "--data")
-    rolled = rollout(small_policy, problems, settings, 0)
-    assert set(rolled.reward.unique().tolist()) == {-1.0, 3.0}
+    steps = (rollout(small_policy, problems, settings, step) for step in range(40))
+    rolled = next(r for r in steps if set(r.reward.unique().tolist()) == {-1.0, 3.0})
     advantage, phi = advantage_and_phi(rolled, settings, torch.device("cpu"))
     assert advantage.view(2, 8).mean(dim=1).abs().max() < 1e-6
     assert phi.unique().tolist() == pytest.approx([settings.phi_min, 1.0])
-    assert capsys.readouterr().out.count("rewards from -1 to 3") == 1
+    assert "the advantage takes any numbers" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- what is wrong
@@ -332,7 +332,8 @@ def test_pass_at_k_takes_the_reward_of_the_run(tmp_path, mine, capsys):
     capsys.readouterr()
     asked = Evaluation(str(tmp_path / "run"), problems=2, n=2, max_new_tokens=24)
     assert pass_at_k.main(asked) == 0
-    assert f"reward: {mine}:centred, that of the run" in capsys.readouterr().out
+    screen = " ".join(capsys.readouterr().out.split())
+    assert f"reward: {mine}:centred, that of the run" in screen
     logs = [p.read_text().splitlines() for p in (tmp_path / "run" / "evaluations").glob("*.jsonl")]
     rows = [[json.loads(line) for line in log[1:]] for log in logs]
     for log in rows:
