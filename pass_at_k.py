@@ -39,7 +39,7 @@ from watch.known_counts import facts_of, keep_counts, known_counts
 from watch.lock import held
 from watch.run_folder import evaluations_of, run_of, trained_on_a_part
 from watch.tables import BARS, SPLITS, full_table, short_table
-from watch.terminal import bar_width, wrapped
+from watch.terminal import bar_width, tell
 
 
 def pass_at_k(samples: int, correct: np.ndarray, k: int) -> np.ndarray:
@@ -67,6 +67,10 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def signed(self) -> str:
+        """As a difference, with its sign."""
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
 def bootstrap(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Estimate:
@@ -369,10 +373,6 @@ def reward_of(asked: Evaluation) -> dict:
         tell(f"reward: {' + '.join(run.reward)}, that of the run (--reward)")
         return {name: getattr(run, name) for name in names} | given
     return given
-
-
-def tell(sentence: str) -> None:
-    print(wrapped(sentence))
 
 
 def check_place(out: Path) -> None:

@@ -53,7 +53,7 @@ from watch.run_folder import (
 )
 from watch.run_state import Owner
 from watch.tables import SHORT
-from watch.terminal import wrapped
+from watch.terminal import tell, wrapped
 from watch.tracer import Trace
 from watch.trackers import Reporter, check_installed
 
@@ -288,7 +288,7 @@ def finish(run: Run, measure: bool = True) -> None:
     if comparison:
         print(comparison.table(SHORT) if settings.table == "full" else comparison.summary())
     if tiers:
-        tell(" ".join(forks.in_words(tiers, settings.eval_samples).split()))
+        tell(forks.in_words(tiers, settings.eval_samples))
     spent = ", ".join(f"{verb} {s:.0f} s" for verb, s in seconds.items())
     tell(f"{spent}. In {run.out}: adapter/, metrics.jsonl, summary.json, curves.png")
     if run.trace and run.trace.lines:
@@ -351,10 +351,6 @@ def start(given: Settings) -> Run | None:
         f"{settings.group_size} completions; run folder: {run.out}"
     )
     return run
-
-
-def tell(sentence: str) -> None:
-    print(wrapped(sentence))
 
 
 def weights_in_words(settings: Settings) -> str:

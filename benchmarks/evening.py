@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from machine.gguf import SMOLLM2  # noqa: E402
+from pass_at_k import Estimate  # noqa: E402
 from watch.run_folder import read_metrics  # noqa: E402
 
 RUNS = {  # what differs from the defaults
@@ -101,16 +102,12 @@ def row_of(options: Options, name: str, seed: int) -> tuple[str, dict] | None:
     cells = [
         name,
         str(seed),
-        *(shown(x["trained"]) for x in (few, many)),
-        shown(many["difference"]),
+        *(str(Estimate(**x["trained"])) for x in (few, many)),
+        str(Estimate(**many["difference"])),
     ]
     minutes = sum(summary["seconds"].values()) / 60
     cells += [target, tail, f"{entropy:.2f}", str(summary["steps_done"]), f"{minutes:.0f}"]
     return f"| {' | '.join(cells)} |", {"few": few["base"]["mean"], "many": many["base"]["mean"]}
-
-
-def shown(estimate: dict) -> str:
-    return f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
 def table(options: Options) -> str:

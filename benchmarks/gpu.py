@@ -35,7 +35,7 @@ from machine.head import widen  # noqa: E402
 from machine.limit import pieces_of  # noqa: E402
 from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
 from machine.plan import GIB  # noqa: E402
-from machine.shapes import PUBLISHED, Shape  # noqa: E402
+from machine.shapes import PUBLISHED, Shape, config_of  # noqa: E402
 from policy import Policy  # noqa: E402
 from problems import Problem  # noqa: E402
 from sampler import Completions, sample  # noqa: E402
@@ -84,19 +84,9 @@ class Options:
 
 def random_policy(shape: Shape, device: str, dtype: torch.dtype, settings: Settings) -> Policy:
     """A model of this shape with random weights in NF4, made layer by layer: never whole in 16 bits."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2ForCausalLM
 
-    config = Qwen2Config(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        tie_word_embeddings=shape.tied,
-        max_position_embeddings=shape.context,
-        dtype=dtype,
-    )
+    config = config_of(shape, dtype=dtype)
     with torch.device("meta"):
         model = Qwen2ForCausalLM(config)
     head = model.get_output_embeddings()
@@ -113,11 +103,17 @@ def random_policy(shape: Shape, device: str, dtype: torch.dtype, settings: Setti
     widen(model.get_output_embeddings())
     model.is_loaded_in_4bit = True  # peft asks this before it looks for 4-bit layers
     model.requires_grad_(False)
+    adapter = with_acting_lora(model, settings)
+    return Policy(adapter.train().to(device), None, "nf4", settings.checkpoint_layers)
+
+
+def with_acting_lora(model: nn.Module, settings: Settings) -> nn.Module:
+    """The model with an adapter that does something, as after some steps: in a new one B is zero."""
     adapter = with_new_lora(model, settings.lora_r, settings.seed)
     for name, parameter in adapter.named_parameters():
         if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.01)  # as after some steps
-    return Policy(adapter.train().to(device), None, "nf4", settings.checkpoint_layers)
+            nn.init.normal_(parameter, std=0.01)
+    return adapter
 
 
 def random_nf4(linear: nn.Linear, device: str, dtype: torch.dtype) -> nn.Module:

@@ -26,10 +26,11 @@ import tyro
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from gpu import rollout_of, seconds  # noqa: E402
+from gpu import rollout_of, seconds, with_acting_lora  # noqa: E402
 
-from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
-from machine.plan import Shape, lora_parameters, shape_of  # noqa: E402
+from machine.loading import compute_dtype, quiet_libraries  # noqa: E402
+from machine.plan import lora_parameters  # noqa: E402
+from machine.shapes import Shape, config_of, shape_of  # noqa: E402
 from machine.shared_prompts import teach  # noqa: E402
 from policy import Policy, sampling_weights  # noqa: E402
 from sampler import Completions, sample  # noqa: E402
@@ -82,25 +83,13 @@ class Options(Cell):
 
 def random_policy(shape: Shape, settings: Settings, device: str) -> Policy:
     """A model of this shape with random weights and an adapter that does something."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2ForCausalLM
 
-    config = Qwen2Config(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        tie_word_embeddings=shape.tied,
-        max_position_embeddings=2048,
-    )
+    config = config_of(replace(shape, context=2048))
     model = Qwen2ForCausalLM(config).to(device, compute_dtype(device))
     model.requires_grad_(False)
     teach(model)
-    adapter = with_new_lora(model, settings.lora_r, settings.seed)
-    for name, parameter in adapter.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.01)  # as after some steps
+    adapter = with_acting_lora(model, settings)
     return Policy(adapter.train(), None, "none", settings.checkpoint_layers)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from compare.plan import BASE, CONTENDERS
 from compare.results import Results
 from problems import TIERS
+from watch.figures import COLOURS
 from watch.files import whole
 from watch.forks import EVERY
 
-GREY = "#7f7f7f"  # the base
+GREY = COLOURS["base"]
 BANDS = ("rapo", "grpo", "no-kl")  # the contenders that are drawn with an interval
 
 
@@ -62,20 +63,17 @@ def name_ends(axes, ends: dict[str, float], x: float) -> None:
     low, high = axes.get_ylim()
     for name, height in zip(ends, spread(list(ends.values()), 0.055 * (high - low)), strict=True):
         weight = "bold" if name == "rapo" else "normal"
-        colour = CONTENDERS[name].colour if name in CONTENDERS else GREY
+        colour = CONTENDERS[name].colour
         axes.text(x, height, name, color=colour, va="center", fontsize=13, fontweight=weight)
 
 
 def draw_minus_base(found: Results, figure) -> None:
     """pass@k less the base's, against k, with paired bands: above the line is above the base."""
-    sampled = [split for split in found.splits() if any(map(found.seen(split), found.contenders()))]
-    splits = sampled or ["full"]
+    splits = [split for split in found.splits() if found.sampled(split)] or ["full"]
     figure.set_size_inches(6.8 * len(splits) + 1, 5.4)
     for axes, split in zip(np.atleast_1d(figure.subplots(1, len(splits))), splits, strict=True):
         ks, ends = found.ks(split), {}
-        for name in found.contenders():
-            if not found.seen(split)(name):
-                continue
+        for name in found.sampled(split):
             rows = [found.against(name, "base", k, split) for k in ks]
             drawn = CONTENDERS[name]
             if name in BANDS:

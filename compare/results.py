@@ -9,7 +9,6 @@ contender.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +92,9 @@ PRIMARY_COMPARISONS = (
 )
 
 
+KEYS = {"full": "test", "hard": "hard"}  # split -> its name in a cell's entry
+
+
 class Results:
     """compare.json, asked by contender and k."""
 
@@ -122,7 +124,7 @@ class Results:
         return min(k, self.ks(split)[-1])
 
     def contenders(self) -> list[str]:
-        """Those with a finished run at a weight; without a finished grid, at their default weight."""
+        """Those with a finished run, of the grid at least."""
         return [name for name in CONTENDERS if self.curve_cells(name)]
 
     def weight(self, name: str, rule: str) -> float | None:
@@ -131,9 +133,9 @@ class Results:
             return None
         return best_weight(CONTENDERS[name], RULES[rule], self.cells)
 
-    def seen(self, split: str) -> Callable[[str], bool]:
-        """Has a contender runs, at its weight for many attempts, that were sampled on a split?"""
-        return lambda name: bool(len(self.values(self.curve_cells(name), 1, split)))
+    def sampled(self, split: str) -> list[str]:
+        """The contenders with runs, at their weight for many attempts, that were sampled on a split."""
+        return [n for n in self.contenders() if len(self.values(self.curve_cells(n), 1, split))]
 
     def finished(self, cells: list[Cell]) -> list[Cell]:
         return [cell for cell in cells if cell.name in self.cells]
@@ -151,7 +153,7 @@ class Results:
 
     def values(self, cells: list[Cell], k: int, split: str = "full", tier: str = "") -> np.ndarray:
         """pass@k by cell and problem, from samples: (S, N). Cells that were not sampled are left out."""
-        key = {"full": "test"}.get(split, split)
+        key = KEYS[split]
         some = [self.cells[cell.name][key] for cell in cells if key in self.cells[cell.name]]
         chosen = self.of_tier(split, tier)
         correct = np.array(some, dtype=int).reshape(len(some), len(chosen))[:, chosen]
@@ -161,9 +163,10 @@ class Results:
 
     def exact(self, cells: list[Cell], k: int, split: str = "full", tier: str = "") -> np.ndarray:
         """pass@k by cell and problem, from exact probabilities: (S, N)."""
-        key = {"full": "test"}.get(split, split)
         chosen = self.of_tier(split, tier)
-        return np.array([exact_pass_at_k(self.cells[c.name], k, key)[chosen] for c in cells])
+        return np.array(
+            [exact_pass_at_k(self.cells[c.name], k, KEYS[split])[chosen] for c in cells]
+        )
 
     def entropy(self, cells: list[Cell]) -> float:
         """Mean entropy of some cells at the end of training, nats per token."""

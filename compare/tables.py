@@ -21,7 +21,6 @@ from compare.results import (
     crossed_bootstrap,
     seeds_to_resolve,
 )
-from pass_at_k import Estimate
 from problems import TIERS
 
 
@@ -37,11 +36,6 @@ def table(head: list[str], rows: list[list]) -> str:
     shown = [[f"{x:.3f}" if isinstance(x, float) else str(x) for x in row] for row in lines]
     text = "\n".join("| " + " | ".join(row) + " |" for row in shown)
     return text.replace("| --- ", "|---").replace("---|", "---|").replace("|--- |", "|---|")
-
-
-def signed(e: Estimate) -> str:
-    """A difference, with its sign."""
-    return f"{e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
 
 
 def all_tables(found: Results) -> str:
@@ -92,7 +86,7 @@ def primary_row(found: Results, primary: Primary) -> list | None:
     resolved = not estimate.low <= 0 <= estimate.high
     verdict = ("above" if estimate.mean > 0 else "below") if resolved else "unresolved"
     needed = "" if resolved or len(gap) < 2 else seeds_to_resolve(gap) or "more puzzles, not seeds"
-    return [replace(primary, k=k), len(gap), signed(estimate), verdict, needed]
+    return [replace(primary, k=k), len(gap), estimate.signed(), verdict, needed]
 
 
 def shown_weight(weight: float | None) -> str:
@@ -128,7 +122,7 @@ def difference_table(found: Results, rule: str) -> str:
         for mine, theirs in pairs:
             at = [found.against(mine, theirs, k, split, rule) for k in ks]
             if not np.isnan(at[0].mean):
-                rows.append([f"{mine} - {theirs}", *map(signed, at)])
+                rows.append([f"{mine} - {theirs}", *(e.signed() for e in at)])
         if rows:
             texts.append(table([split.capitalize(), *(f"pass@{k}" for k in ks)], rows))
     return f"**Paired differences, weights for {rule} attempts**\n\n" + "\n\n".join(texts)
@@ -218,7 +212,7 @@ def tried_table(found: Results) -> str:
             len(some),
             *(float(found.values(some, k).mean()) for k in found.shown_ks()),
             *(
-                "" if label == "rapo" else signed(found.difference(some, plain, k))
+                "" if label == "rapo" else found.difference(some, plain, k).signed()
                 for k in (1, most)
             ),
             found.entropy(some),

@@ -130,6 +130,28 @@ def shape_of_config(config) -> Shape:
     return shape
 
 
+def config_of(shape: Shape, **more):
+    """A config of transformers with this shape, the other way round: Qwen2's, Qwen3's or Llama's.
+
+    more: what else the config is told, a dtype for instance.
+    """
+    from transformers import LlamaConfig, Qwen2Config, Qwen3Config
+
+    kind = Qwen2Config if shape.biases else Qwen3Config if shape.head_norms else LlamaConfig
+    return kind(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        tie_word_embeddings=shape.tied,
+        max_position_embeddings=shape.context,
+        **more,
+    )
+
+
 def check_counted(shape: Shape, model, kind: str) -> None:
     """Raise ValueError unless the shape's matrices and its count of numbers are those of the model."""
     import torch

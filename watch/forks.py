@@ -12,7 +12,7 @@ where 256 samples say 0. Their product is p(right), and pass@k follows: 1 - (1 -
 
 from __future__ import annotations
 
-import textwrap
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -100,6 +100,7 @@ def sum_of(token_logp: Tensor, first: int, end: int) -> float:
 # ---------------------------------------------------------------- in a run
 
 
+@functools.cache
 def watched_puzzles() -> list[Problem]:
     """A fixed set of validation puzzles: OF_EACH_KIND of each kind."""
     found: dict[str, list[Problem]] = {kind: [] for kind in TIERS}
@@ -145,7 +146,9 @@ def tiers_before_and_after(
 def in_words(tiers: dict[str, tuple[float, float]], k: int) -> str:
     """One sentence: which tiers of puzzles were kept, lost and found.
 
-    >>> print(in_words({"common": (1.0, 1.0), "rare": (1.0, 0.8), "hidden": (0.0, 0.2)}, 64))
+    >>> import textwrap
+    >>> tiers = {"common": (1.0, 1.0), "rare": (1.0, 0.8), "hidden": (0.0, 0.2)}
+    >>> print(textwrap.fill(in_words(tiers, 64), 98))
     In 64 attempts (exact): found hidden (0.00 -> 0.20); kept common (1.00 -> 1.00); lost some of rare
     (1.00 -> 0.80).
     """
@@ -158,4 +161,4 @@ def in_words(tiers: dict[str, tuple[float, float]], k: int) -> str:
             verb = "never found"
         said[verb].append(f"{tier} ({before:.2f} -> {after:.2f})")
     parts = [f"{verb} {', '.join(some)}" for verb, some in said.items() if some]
-    return textwrap.fill(f"In {k} attempts (exact): {'; '.join(parts)}.", 98)
+    return f"In {k} attempts (exact): {'; '.join(parts)}."

@@ -39,7 +39,7 @@ def short_table(comparison) -> str:
             sure = " *" if excludes_0(gap) else ""
             lines.append(
                 f"{name:<11} {f'pass@{k}':<9}{base.mean:>8.3f}{trained.mean:>9.3f}    "
-                f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]{sure}"
+                f"{gap.signed()}{sure}"
             )
     lines += ["* the interval excludes 0", wrapped(in_words(comparison))]
     return "\n".join(lines)
@@ -103,8 +103,7 @@ def full_table(comparison, splits: Sequence[str]) -> str:
         lines.append(f"{'':>10}{'base':>20}  {'trained':>20}  {'trained - base':>23}")
         for k in comparison.ks:
             base, trained, gap = at[k][split].values()
-            shown = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-            lines.append(f" pass@{k:<4}{base!s:>20}  {trained!s:>20}  {shown:>23}")
+            lines.append(f" pass@{k:<4}{base!s:>20}  {trained!s:>20}  {gap.signed():>23}")
     return "\n".join([*lines, *lines_by_kind(comparison)])
 
 

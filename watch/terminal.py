@@ -72,6 +72,11 @@ def wrapped(text: str) -> str:
     return "\n".join(textwrap.fill(line, WIDTH - 1, **options) for line in text.splitlines())
 
 
+def tell(sentence: str) -> None:
+    """Print a sentence, `wrapped`."""
+    print(wrapped(sentence))
+
+
 def bar_width() -> int:
     """The columns of a progress bar: those of the terminal, WIDTH at most."""
     return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) - 1

@@ -22,7 +22,7 @@ from transformers import (
 
 from machine import plan
 from machine.loading import with_new_lora
-from machine.shapes import PUBLISHED, shape_of, shape_of_config
+from machine.shapes import PUBLISHED, config_of, shape_of, shape_of_config
 from settings import BUNDLED_BASE, Settings, resolve
 
 ROOT = BUNDLED_BASE.parent
@@ -46,27 +46,11 @@ FAMILIES = {
 }
 
 
-def published_as_config(name):
-    shape = PUBLISHED[name]
-    kind = Qwen2Config if shape.biases else Qwen3Config if shape.head_norms else LlamaConfig
-    return kind(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        tie_word_embeddings=shape.tied,
-        max_position_embeddings=shape.context,
-    )
-
-
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_published_shape_has_the_published_number_of_parameters(name):
     shape = shape_of(name)
     assert shape is PUBLISHED[name] and plan.weight_bytes(shape, "none") == 2 * COUNTS[name]
-    assert shape_of_config(published_as_config(name)) == shape
+    assert shape_of_config(config_of(PUBLISHED[name])) == shape
 
 
 @pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
