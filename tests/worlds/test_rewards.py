@@ -20,7 +20,8 @@ from problems import Judge, Problem, load_problems
 from settings import Settings, resolve
 from step import advantage_and_phi, rollout
 from verifier import verify
-from worlds.rewards import Rewards, read_term, within
+from worlds.reward_files import read_term
+from worlds.rewards import Rewards, within
 
 MINE = r"""
 import time
