@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tqdm import tqdm
 
 from verifier import Verdict, extract_answer, verify
+from worlds.files import folded
 from worlds.reward_files import (
     BUILT_IN,
     LARGEST,
@@ -146,7 +147,7 @@ class Rewards:
     def tell(self, what, sentence: str) -> None:
         """Say something, above the bar, once."""
         if what not in self.told:
-            tqdm.write(sentence)
+            tqdm.write(folded(sentence))
         self.told.add(what)
 
     def as_trl(self) -> Callable[..., list[float]]:

@@ -198,7 +198,9 @@ def test_the_advantage_takes_any_reward_and_phi_what_it_is_made_for(mine, small_
     advantage, phi = advantage_and_phi(rolled, settings, torch.device("cpu"))
     assert advantage.view(2, 8).mean(dim=1).abs().max() < 1e-6
     assert phi.unique().tolist() == pytest.approx([settings.phi_min, 1.0])
-    assert "the advantage takes any numbers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the advantage takes any numbers" in " ".join(said.split())
+    assert max(map(len, said.splitlines())) < 80, "as all that a run shows"
 
 
 # ---------------------------------------------------------------- what is wrong
@@ -281,7 +283,7 @@ def test_what_fails_now_and_then_counts_as_0_and_is_said_once_and_harmlessly(min
     assert [(v.reward, v.reason) for v in verdicts] == [(0.0, "reward_error"), (1.0, "correct")] + [
         (0.0, "reward_error")
     ] * 2
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert said.count("raised RuntimeError") == 1 and "counts as 0" in said
     assert "\x1b" not in said and r"'1 \x1b[31m'" in said
 
@@ -309,6 +311,7 @@ def test_a_run_names_its_rewards_and_refuses_a_changed_file(tmp_path, mine, caps
     own = {"reward": (f"{mine}:even=0.5", "verify"), "steps": 2, "max_new_tokens": 40}
     assert run(tmp_path / "whole", **own | {"steps": 4}) == 0
     assert run(tmp_path / "run", **own) == 0
+    assert f"reward: {mine}:even=0.5 + verify" in " ".join(capsys.readouterr().out.split())
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (
         saved["reward"] == [f"{mine}:even=0.5", "verify"]
