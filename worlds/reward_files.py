@@ -76,7 +76,8 @@ def named_term(text: str) -> Term:
         number = math.nan
     if not 0 < abs(number) <= LARGEST:
         raise ValueError(
-            f"--reward {text!r}: the weight {weight!r} must be a finite number and not 0"
+            f"--reward {text!r}: the weight {weight!r} must be a finite number of at most "
+            f"{LARGEST:,.0f} and not 0"
         )
     return Term(name, number)
 
@@ -124,9 +125,7 @@ def load(path: Path, name: str) -> tuple[Callable, str]:
             n for n, f in vars(module).items()
             if inspect.isfunction(f) and f.__module__ == loader.name
         ]  # fmt: skip
-        raise ValueError(
-            f"--reward {path} has no function {name}; it has {', '.join(here) or 'none'}"
-        )
+        raise ValueError(f"--reward {path} has no function {name}; it has {some(here) or 'none'}")
     return called, sha256
 
 
@@ -136,9 +135,9 @@ def takes_batches(function: Callable, name: str) -> bool:
         what = "a class" if inspect.isclass(function) else "async"
         raise ValueError(f"--reward {name} is {what}: give a plain function")
     try:
-        parameters = inspect.signature(function).parameters
+        parameters, asked = inspect.signature(function).parameters, str(inspect.signature(function))
     except (TypeError, ValueError):
-        parameters = {}
+        parameters, asked = {}, "what cannot be said"
     if "completion_ids" in parameters:
         raise ValueError(
             f"--reward {name} asks for completion_ids, which are not kept here: grade the text"
@@ -149,7 +148,7 @@ def takes_batches(function: Callable, name: str) -> bool:
         inspect.signature(function).bind("completion", {})
         return False
     raise ValueError(
-        f"--reward {name} takes ({', '.join(parameters)}): it must take (completion, problem), or as in "
+        f"--reward {name} takes {asked}: it must take (completion, problem), or as in "
         "TRL (prompts, completions, **columns)"
     )
 
@@ -163,8 +162,22 @@ def said_of(error: BaseException, path: Path) -> str:
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     frames = traceback.extract_tb(error.__traceback__)
     line = line or next((f.lineno for f in reversed(frames) if f.filename == str(path)), None)
-    said = f"{type(error).__name__}({shown(str(error)) if str(error) else ''})"
+    try:
+        text = str(error)
+    except Exception:  # somebody else's class
+        text = ""
+    said = f"{type(error).__name__}({shown(text) if text else ''})"
     return said + (f" in line {line}" if line else "")
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first names of a list.
+
+    >>> some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def shown(value: object) -> str:

@@ -134,11 +134,15 @@ class Rewards:
             why = f"took longer than {seconds:g} s (--reward-seconds)"
         except Faulty as error:
             why = str(error)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, GeneratorExit and the like among them
             why = f"raised {said_of(error, term.file)}"
             if isinstance(error, KeyError) and row:
                 why += f", a problem has {', '.join(row)}"
-        on = f"the completion {texts[0][:SHOWN]!r}" if len(texts) == 1 else f"{len(texts)} of them"
+        on = f"the completion {texts[0][:SHOWN]!r}"
+        if row is None:
+            on = f"{len(texts)} completions, the first of them {texts[0][:SHOWN]!r}"
         self.fault = f"--reward {term.name} {why}; on {on}"
         if not self.trial:
             self.tell((term.name, why.split("(")[0]), f"{self.fault}: it counts as 0")

@@ -55,7 +55,21 @@ def odd_ones(completion, problem):
         raise RuntimeError("\x1b[2J\x1b]0;owned\x07")
     return 1.0
 
+class Unsayable(Exception):
+    def __str__(self): raise RuntimeError("no words")
+
 def raises(completion, problem): return 1 / 0
+def unsayable(completion, problem): raise Unsayable
+def closes(completion, problem): raise GeneratorExit
+def deep(completion, problem): return deep(completion, problem)
+def huge(completion, problem): return 10**400
+def large(completion, problem): return 1e7
+def triple(completion, problem): return (1.0, "a word", 2)
+def a_list(completion, problem): return [1.0]
+def yields(completion, problem): yield 1.0
+def named(*, completion, problem): return 1.0
+def long(prompts, completions, **columns): return [1.0] * (len(completions) + 1)
+def lazy(prompts, completions, **columns): return (1.0 for _ in completions)
 def leaves(completion, problem): raise SystemExit(3)
 def key(completion, problem): return problem["target"]
 def none(completion, problem): pass
@@ -213,7 +227,8 @@ ON_THE_LINE = {
     "weight 0": ("{}:even=0", "weight '0' must be"),
     "weight nan": ("verify=nan", "weight 'nan' must be"),
     "no file": ("gone.py:even", "No such file"),
-    "no function": ("{}:evil", "no function evil; it has even, words"),
+    "too much weight": ("{}:even=1e7", "weight '1e7' must be a finite number of at most 1,000,000"),
+    "no function": ("{}:evil", r"no function evil; it has even, words, .* and \d+ more$"),
     "no callable": ("{}:number", "no function number"),
     "a class": ("{}:Kind", "is a class"),
     "async": ("{}:later", "is async"),
@@ -225,13 +240,27 @@ ON_THE_LINE = {
         r"raised ZeroDivisionError\('division by zero'\) in line \d+; on the compl",
     ),
     "leaves": ("{}:leaves", "raised SystemExit"),
+    "closes": ("{}:closes", "raised GeneratorExit"),
+    "an exception without words": ("{}:unsayable", r"raised Unsayable\(\) in line \d+"),
+    "without end": ("{}:deep", "raised RecursionError"),
     "a key": ("{}:key", "KeyError.* a problem has problem, answer, kind, prompt"),
     "None": ("{}:none", "returned None, not a number"),
     "nan": ("{}:nan", "returned nan, not a number"),
     "inf": ("{}:inf", "returned inf, not a number"),
+    "too large for a float": ("{}:huge", "raised OverflowError"),
+    "too large": ("{}:large", "returned 10000000.0, not a number of at most 1,000,000"),
+    "three things": ("{}:triple", r"returned \(1.0, 'a word', 2\), not a number"),
+    "a list for one": ("{}:a_list", r"returned \[1.0\], not a number"),
+    "a generator": ("{}:yields", "returned <generator object"),
+    "by name alone": ("{}:named", r"takes \(\*, completion, problem\): it must take"),
     "a string": ("{}:text", "returned '1', not a number"),
     "a tensor": ("{}:several", "raised "),
-    "too few": ("{}:short", "returned 1 rewards for 3 completions"),
+    "too few": (
+        "{}:short",
+        "1 rewards for 3 completions; on 3 completions, the first of them 'The",
+    ),
+    "too many": ("{}:long", "returned 4 rewards for 3 completions"),
+    "a generator for a list": ("{}:lazy", "returned <generator object .* not a list of 3 numbers"),
     "no list": ("{}:scalar", "returned 1.0, not a list of 3 numbers"),
     "None for a list": ("{}:nothing", "returned None, not a list of 3 numbers"),
     "words": ("{}:words_of", "returned 'good', not a number"),
