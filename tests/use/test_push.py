@@ -269,6 +269,15 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("empty", ["dry_run", "base_model", "license", "model"])
+def test_an_empty_value_is_refused_and_never_uploads(finished_run, monkeypatch, capsys, empty):
+    """As where a script's variable is not set: `--dry-run "$FOLDER"`."""
+    monkeypatch.setattr(room, "check_login", lambda name: None)
+    monkeypatch.setattr(room, "upload", lambda *given: pytest.fail("uploaded"))
+    assert main(Push(str(finished_run), "me/mine", **{empty: ""})) == 2
+    assert f"--{empty.replace('_', '-')} is empty" in sentence(capsys)
+
+
 @pytest.mark.parametrize("which", BAD)
 def test_a_bad_argument_is_a_sentence_that_names_it(finished_run, tmp_path, capsys, which):
     value, word = BAD[which]
