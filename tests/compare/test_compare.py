@@ -301,7 +301,7 @@ def test_labels_are_spread():
 # ---------------------------------------------------------------- the command
 
 COMMAND = [sys.executable, "-m", "compare", "--quick"]
-COMMAND += ["--steps", "8", "--problems", "4", "--pool", "6", "--samples", "4", "--jobs", "2"]
+COMMAND += ["--steps", "5", "--problems", "4", "--pool", "6", "--samples", "4", "--jobs", "2"]
 COMMAND += ["--hard-samples", "4"]
 
 
@@ -324,7 +324,7 @@ def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
     assert undisturbed.returncode == 0, errors
     killed = run(tmp_path / "killed")
     log = tmp_path / "killed" / "cells" / quick_cells()[1].name / "metrics.jsonl"
-    while not (log.exists() and log.read_bytes().count(b"\n") > 2):
+    while not (log.exists() and log.read_bytes().count(b"\n") > 1):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.05)
     os.killpg(killed.pid, signal.SIGKILL)
