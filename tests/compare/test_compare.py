@@ -307,8 +307,9 @@ COMMAND += ["--hard-samples", "4"]
 
 def run(out, jobs, **options):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*COMMAND, "--out", str(out), "--jobs", str(jobs)]
     return subprocess.Popen(
-        [*COMMAND, "--out", str(out), "--jobs", str(jobs)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment, cwd=ROOT, start_new_session=True, **options,
     )  # fmt: skip
 
