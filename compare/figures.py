@@ -148,11 +148,12 @@ def draw_frontier(found: Results, figure) -> None:
             for alpha, some in runs.items()
         }
         x, y = zip(*points.values(), strict=True)
-        axes.plot(x, y, linestyle=drawn.dashes, color=drawn.colour, linewidth=2, alpha=0.6)
+        look = {"linestyle": drawn.dashes, "color": drawn.colour}
+        axes.plot(x, y, **look, linewidth=2, marker="o", markersize=7, alpha=0.6)
         for alpha, place in points.items():
             star = alpha == found.weight(name, "many")
-            mark, size = ("*", 17) if star else ("o", 7)
-            axes.plot(*place, mark, color=drawn.colour, markersize=size)
+            if star:
+                axes.plot(*place, "*", color=drawn.colour, markersize=17)
             label = f"{name} {'' if alpha is None else f'{alpha:g}'}" if star else f"{alpha or ''}"
             axes.annotate(
                 label,
