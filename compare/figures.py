@@ -149,7 +149,7 @@ def draw_frontier(found: Results, figure) -> None:
         }
         x, y = zip(*points.values(), strict=True)
         look = {"linestyle": drawn.dashes, "color": drawn.colour}
-        axes.plot(x, y, **look, linewidth=2, marker="o", markersize=7, alpha=0.6)
+        axes.plot(x, y, **look, linewidth=1.5, marker="o", markersize=7)
         for alpha, place in points.items():
             star = alpha == found.weight(name, "many")
             if star:
