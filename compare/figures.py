@@ -140,8 +140,9 @@ def draw_frontier(found: Results, figure) -> None:
     axes.annotate(
         "base", base, textcoords="offset points", xytext=(10, -4), color=GREY, fontsize=13
     )
-    for name in found.contenders():
+    for i, name in enumerate(found.contenders()):
         drawn = CONTENDERS[name]
+        beside = (8, 6) if i % 2 == 0 else (8, -15)  # names of two that lie close, above and below
         runs = found.grid_runs(name) or {found.weight(name, "many"): found.curve_cells(name)}
         points = {
             alpha: [float(found.values(some, k).mean()) for k in (1, most)]
@@ -159,7 +160,7 @@ def draw_frontier(found: Results, figure) -> None:
                 label,
                 place,
                 textcoords="offset points",
-                xytext=(8, 6),
+                xytext=beside,
                 color=drawn.colour,
                 fontsize=12 if star else 9,
             )
