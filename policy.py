@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from machine import shared_prompts
+from machine import shared_prompts, thin_lora
 from machine.chat import turn_end
 from machine.loading import load_base, switch_off_dropout, with_new_lora, with_saved_lora
 from machine.merged_lora import can_merge, lora_layers, one_product
@@ -95,15 +95,22 @@ def load_policy(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     base, tokenizer = load_base(model, quant, device)
     switch_off_dropout(base)
-    shared_prompts.teach(base)
     if adapter is None:
         peft_model = with_new_lora(base, lora_r, seed)
     else:
         peft_model = with_saved_lora(base, adapter, model)
-    # Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
-    # keeps bitsandbytes from packing 4-bit weights into a form without gradients.
-    peft_model.train()
-    return Policy(peft_model, tokenizer, quant, checkpoint_layers)
+    return Policy(made_ready(peft_model), tokenizer, quant, checkpoint_layers)
+
+
+def made_ready(model: nn.Module) -> nn.Module:
+    """A PEFT model as it is run here: prompts shared, LoRA in the activations' dtype, in train mode.
+
+    Without dropout train mode changes nothing but this: it lets layers be checkpointed, and on the CPU
+    keeps bitsandbytes from packing 4-bit weights into a form without gradients.
+    """
+    shared_prompts.teach(model.get_base_model())
+    thin_lora.teach(model)
+    return model.train()
 
 
 # ---------------------------------------------------------------- which weights are read
@@ -115,7 +122,7 @@ def weights(policy: Policy, adapter: str | None) -> Iterator[None]:
 
     W + scale * B A is exact enough (float32 rounding) for unquantised float32 weights. Over 4-bit or
     16-bit weights the sum would round the adapter away, and a layer that is checkpointed runs again
-    after this has ended: there LoRA runs as it is written.
+    after this has ended: there LoRA runs as it is written, or as in `machine/thin_lora.py`.
     """
     layers = lora_layers(policy.model)
     if can_merge(layers) and not (policy.checkpoint_layers and torch.is_grad_enabled()):

@@ -36,7 +36,7 @@ from machine.limit import pieces_of  # noqa: E402
 from machine.loading import compute_dtype, quiet_libraries, with_new_lora  # noqa: E402
 from machine.plan import GIB  # noqa: E402
 from machine.shapes import PUBLISHED, Shape, config_of  # noqa: E402
-from policy import Policy  # noqa: E402
+from policy import Policy, made_ready  # noqa: E402
 from problems import Problem  # noqa: E402
 from sampler import Completions, sample  # noqa: E402
 from settings import GPU_BASE, Settings, resolve  # noqa: E402
@@ -104,7 +104,7 @@ def random_policy(shape: Shape, device: str, dtype: torch.dtype, settings: Setti
     model.is_loaded_in_4bit = True  # peft asks this before it looks for 4-bit layers
     model.requires_grad_(False)
     adapter = with_acting_lora(model, settings)
-    return Policy(adapter.train().to(device), None, "nf4", settings.checkpoint_layers)
+    return Policy(made_ready(adapter).to(device), None, "nf4", settings.checkpoint_layers)
 
 
 def with_acting_lora(model: nn.Module, settings: Settings) -> nn.Module:

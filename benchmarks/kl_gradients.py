@@ -33,7 +33,7 @@ from objective import (  # noqa: E402
     k3,
     k_rapo,
     phi_of_reward,
-    reweight,
+    target_row,
 )
 from policy import Policy, completion_states, load_policy, reference_weights  # noqa: E402
 from problems import puzzles  # noqa: E402
@@ -51,8 +51,12 @@ class Options:
     """Validation puzzles."""
     group_size: int = 16
     """Completions of each."""
-    phi_min: float = 0.7
-    """Flattening of the reference where the reward is 0."""
+    phi_min: float = 0.3
+    """Flattening of the reference where the reward is 0; this and the next two as `rapo` has them."""
+    plausible: float = 0.01
+    """Flattened among tokens at least this likely, beside the likeliest; 0: among all."""
+    fork_entropy: float = 1.0
+    """Nats of the reference's entropy at which phi acts fully; 0: everywhere."""
     seed: int = 0
     """Of the puzzles and of the sampling."""
     threads: int = 2
@@ -116,10 +120,12 @@ def gradients(
         real = completions.mask[row].bool()  # (b, T)
         head = policy.model.get_output_embeddings()
         with reference_weights(policy) as reference:
-            ref = torch.log_softmax(head(completion_states(reference, *batch)), dim=-1)  # (N, V)
+            ref_logits = head(completion_states(reference, *batch))  # (N, V)
         logp = torch.log_softmax(head(completion_states(policy.model, *batch)), dim=-1)  # (N, V)
         row_phi = phi[row, None].expand_as(real)[real]  # (N,)
-        flat = reweight(ref, row_phi[:, None])  # (N, V)
+        ref = torch.log_softmax(ref_logits, dim=-1)  # (N, V)
+        where = (options.plausible, options.fork_entropy)
+        flat = target_row(ref_logits, row_phi, "rapo", *where)  # (N, V)
         weight = completion_weights(completions.mask[row], len(phi))[real]  # (N,)
         for name, loss in losses(logp, ref, flat, completions.tokens[row][real]).items():
             found = torch.autograd.grad(

@@ -31,8 +31,7 @@ from gpu import rollout_of, seconds, with_acting_lora  # noqa: E402
 from machine.loading import compute_dtype, quiet_libraries  # noqa: E402
 from machine.plan import lora_parameters  # noqa: E402
 from machine.shapes import Shape, config_of, shape_of  # noqa: E402
-from machine.shared_prompts import teach  # noqa: E402
-from policy import Policy, sampling_weights  # noqa: E402
+from policy import Policy, made_ready, sampling_weights  # noqa: E402
 from sampler import Completions, sample  # noqa: E402
 from settings import BUNDLED_BASE, Settings, resolve  # noqa: E402
 from step import learn, make_optimizer  # noqa: E402
@@ -88,9 +87,8 @@ def random_policy(shape: Shape, settings: Settings, device: str) -> Policy:
     config = config_of(replace(shape, context=2048))
     model = Qwen2ForCausalLM(config).to(device, compute_dtype(device))
     model.requires_grad_(False)
-    teach(model)
-    adapter = with_acting_lora(model, settings)
-    return Policy(adapter.train(), None, "none", settings.checkpoint_layers)
+    adapter = made_ready(with_acting_lora(model, settings))
+    return Policy(adapter, None, "none", settings.checkpoint_layers)
 
 
 def sampled(policy: Policy, ids: torch.Tensor, settings: Settings, step: int) -> Completions:

@@ -6,8 +6,8 @@ layer saw (x) and from what came back (dy), without a gradient of W':
 
     dA = scale * (dy B)^T x        dB = scale * dy^T (x A^T)        dx = dy W'
 
-Over 4-bit or 16-bit weights the sum would round the adapter away: there LoRA runs as PEFT writes it. That
-is also the plain twin of this room in tests/machine/test_merged_lora.py.
+Over 4-bit or 16-bit weights the sum would round the adapter away: there `machine/thin_lora.py` stands in
+for it. The plain twin, PEFT's three products, is in tests/machine/test_merged_lora.py.
 """
 
 from __future__ import annotations

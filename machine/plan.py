@@ -96,25 +96,28 @@ def sampling_bytes(shape: Shape, rows: int, prompts: int, prompt: int, new: int)
 
 
 def learning_bytes(
-    shape: Shape, tokens: int, chunk: int, form: str, checkpointed: bool
+    shape: Shape, tokens: int, chunk: int, form: str, checkpointed: bool, lora_r: int
 ) -> dict[str, int]:
     """A micro-batch of `tokens` tokens with its graph, and a chunk of logits with its own.
 
     The bytes for each number of a row (hidden, intermediate, key/value, logit) are counts of what the
-    real code keeps: float32 copies for LoRA, 16-bit results, their gradients.
+    real code keeps: 16-bit activations, the adapter's matrices in 16 bits, their gradients.
     """
     kv = shape.kv_heads * shape.head_dim
     kept = (
-        36 * shape.hidden + 10 * shape.intermediate + 4 * kv + 500
+        16 * shape.hidden + 8 * shape.intermediate + 4 * kv + 300
     )  # by one layer, for its gradient
-    passing = 14 * shape.hidden + 4 * shape.intermediate  # while its gradient is computed
+    thin = (
+        HALF * lora_parameters(shape, lora_r) // shape.layers
+    )  # of one layer (`machine/thin_lora.py`)
+    passing = 4 * shape.hidden + 3 * shape.intermediate  # while its gradient is computed
     states = 6 * HALF * shape.hidden  # last hidden states: policy's, reference's, gradients
     logit = {"exact": 28, "sampled": 24, "none": 20}[form]
     one_chunk = chunk * shape.vocabulary * logit
     if not checkpointed:
-        lasting = tokens * (shape.layers * kept + passing + states)
+        lasting = tokens * (shape.layers * kept + passing + states) + shape.layers * thin
         return {f"activations of {tokens} tokens": lasting, "one logits chunk": one_chunk}
-    again = max(tokens * (kept + passing), one_chunk)
+    again = max(tokens * (kept + passing) + thin, one_chunk)
     return {
         f"inputs of checkpointed layers, {tokens} tokens": tokens
         * (HALF * shape.layers * shape.hidden + states),
@@ -184,7 +187,8 @@ def plan(shape: Shape, settings: Settings) -> Plan:
     sampling = sampling_bytes(shape, rows, prompts, prompt, new)
     tokens = min(settings.micro_batch, batch) * (prompt + new)
     chunk = min(settings.chunk_tokens, min(settings.micro_batch, batch) * new)
-    learning = learning_bytes(shape, tokens, chunk, settings.kl_form, settings.checkpoint_layers)
+    kept = (settings.kl_form, settings.checkpoint_layers, settings.lora_r)
+    learning = learning_bytes(shape, tokens, chunk, *kept)
     if settings.quant == "nf4":
         for phase in (sampling, learning):
             phase["one 4-bit matrix in 16 bits"] = workspace_bytes(shape, settings.quant)

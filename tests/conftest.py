@@ -13,6 +13,28 @@ import policy as policy_room
 from machine.loading import load_tokenizer
 from settings import BUNDLED_BASE
 
+LONGEST = (  # each half a minute or more; the rest takes seconds
+    "notebooks/test_notebooks.py",
+    "scale/test_trainer.py",
+    "compare/test_compare.py",
+    "tests/test_rapo_mini.py",
+    "faults/test_disk.py",
+    "faults/test_stopping.py",
+    "tests/test_own_task.py",
+    "benchmarks/test_gpu_benchmark.py",
+    "benchmarks/test_evening.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that workers side by side end at about the same time."""
+
+    def rank(item):
+        ends = (item.path.as_posix().endswith(name) for name in LONGEST)
+        return next((place for place, it_is in enumerate(ends) if it_is), len(LONGEST))
+
+    items.sort(key=rank)  # within a file and among the rest the order stays
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():

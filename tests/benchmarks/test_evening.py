@@ -1,8 +1,14 @@
 """benchmarks/evening.py end to end on the bundled base: every row, nothing done twice."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+
+import tyro
+
+import rapo_mini
+from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -10,13 +16,24 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import evening as room  # noqa: E402
 
 
-def test_it_trains_every_arm_once_and_prints_a_row_for_each(tmp_path, capsys):
+def in_this_process(command):
+    """What the child would do, without its seconds of imports."""
+    settings = tyro.cli(Settings, args=command[2:])
+    return subprocess.CompletedProcess(command, rapo_mini.main(settings))
+
+
+def test_it_trains_every_arm_once_and_prints_a_row_for_each(tmp_path, capsys, monkeypatch):
     small = {"steps": 2, "prompts": 2, "group_size": 3, "eval_problems": 2, "eval_samples": 2}
     options = room.Options(tmp_path / "evening", "tiny_base", (0,), **small, threads=1)
     assert room.main(replace(options, table_only=True)) == 0
     assert "no run in" in capsys.readouterr().out
+    real = subprocess.run
+    monkeypatch.setattr(
+        room.subprocess, "run", lambda c: (real if "grpo" in c else in_this_process)(c)
+    )
     assert room.main(options) == 0
-    first = capsys.readouterr().out
+    screen = capsys.readouterr().out
+    first = screen[screen.index("| run | seed") :]
     rows = [line.split(" | ") for line in first.splitlines() if line.startswith("| ")]
     assert [row[0].removeprefix("| ") for row in rows] == ["run", "base", *room.RUNS]
     assert rows[2][5] == "-" and float(rows[3][5]) > 0, "grpo flattens nothing"

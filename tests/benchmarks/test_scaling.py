@@ -1,11 +1,11 @@
 """benchmarks/scaling.py: a cell runs through, and its arithmetic counts what a step multiplies."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tyro
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -47,7 +47,7 @@ def test_twice_the_group_is_less_than_twice_the_arithmetic():
         assert 1.3 < two / one < 1.9
 
 
-def test_a_size_that_there_is_not_is_named():
-    script = str(ROOT / "benchmarks" / "scaling.py")
-    done = subprocess.run([sys.executable, script, "--size=1T"], capture_output=True, text=True)
-    assert done.returncode == 2 and "1T" in done.stderr
+def test_a_size_that_there_is_not_is_named(capsys):
+    with pytest.raises(SystemExit) as ended:
+        tyro.cli(room.Options, args=["--size=1T"])
+    assert ended.value.code == 2 and "1T" in capsys.readouterr().err

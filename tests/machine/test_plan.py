@@ -142,7 +142,7 @@ def test_a_chunk_of_logits_with_its_graph(arm):
         flat = torch.utils.checkpoint.checkpoint(terms, state, ref, use_reentrant=False)
         (flat.logp + flat.kl + flat.entropy).sum().backward()
     shape = replace(QWEN_3B, layers=1, hidden=1, intermediate=1, kv_heads=0)
-    planned = sum(room.learning_bytes(shape, 1, tokens, form, True).values())
+    planned = sum(room.learning_bytes(shape, 1, tokens, form, True, 0).values())
     assert live.peak <= 1.01 * planned and planned <= 1.2 * live.peak
 
 
@@ -152,7 +152,7 @@ def test_a_chunk_of_logits_with_its_graph(arm):
     [(256, 1376, 4, 1, 4, 2), (512, 1024, 8, 2, 3, 2), (256, 512, 4, 4, 2, 4)],
 )
 def test_activations_with_their_graph(hidden, intermediate, heads, kv, layers, rows, checkpointed):
-    """A real forward and backward pass: 16-bit activations, float32 LoRA."""
+    """A real forward and backward pass: 16-bit activations, LoRA in their dtype."""
     config = Qwen2Config(
         vocab_size=64,
         hidden_size=hidden,
@@ -162,8 +162,8 @@ def test_activations_with_their_graph(hidden, intermediate, heads, kv, layers, r
         num_key_value_heads=kv,
     )
     base = Qwen2ForCausalLM(config).to(torch.bfloat16)
-    policy = policy_room.Policy(with_new_lora(base, 16, 0), None, "none", checkpointed)
-    policy.model.train()
+    model = policy_room.made_ready(with_new_lora(base, 16, 0))
+    policy = policy_room.Policy(model, None, "none", checkpointed)
     for p in policy.trainable():
         p.grad = torch.zeros_like(p)
     ids = torch.zeros(rows, 128, dtype=torch.long)
@@ -172,7 +172,9 @@ def test_activations_with_their_graph(hidden, intermediate, heads, kv, layers, r
         with policy_room.learning_weights(policy) as model:
             hidden_states = model.get_base_model().model(input_ids=ids, use_cache=False)[0]
         hidden_states.sum().backward()
-    planned = room.learning_bytes(shape_of_config(config), ids.numel(), 1, "exact", checkpointed)
+    planned = room.learning_bytes(
+        shape_of_config(config), ids.numel(), 1, "exact", checkpointed, 16
+    )
     assert live.peak <= 1.05 * sum(planned.values()) and sum(planned.values()) <= 1.2 * live.peak
 
 
@@ -261,7 +263,7 @@ def test_what_cannot_fit_is_refused_and_what_to_lower_is_named():
     room.check_fits(settings_for(), 8 * GIB)
     too_much = settings_for(micro_batch=32, sample_rows=128)
     with pytest.raises(
-        ValueError, match=r"--sample-rows 64 --micro-batch 4.*--max-new-tokens 1024"
+        ValueError, match=r"--sample-rows 64 --micro-batch 8.*--max-new-tokens 1024"
     ):
         room.check_fits(too_much, 8 * GIB)
     with pytest.raises(ValueError, match=r"even one completion.*--max-new-tokens"):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -144,6 +145,7 @@ def in_a_terminal(run, typed: list[bytes], tmp_path):
     shown = b""
     for line in typed:
         shown += until(leader, b"> ")
+        time.sleep(0.3)  # until the line is really being read: a Ctrl-C before that may be missed
         os.write(leader, line)
     shown += until(leader, None)
     return process.wait(timeout=60), shown.decode()
@@ -153,6 +155,8 @@ def until(terminal: int, sign: bytes | None) -> bytes:
     """What a terminal shows up to a line that is the prompt, or to its end."""
     shown, began = b"", time.monotonic()
     while time.monotonic() - began < 120:
+        if not select.select([terminal], [], [], 1.0)[0]:
+            continue
         try:
             more = os.read(terminal, 4096)
         except OSError:
