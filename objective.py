@@ -279,7 +279,7 @@ def entropy(logp_row: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Arm:
-    """All that an arm is: its advantage, KL, default weights, symbols, colour, and the flags that help.
+    """All that an arm is: its advantage, KL, default weights, symbols, look, and the flags that help.
 
     `sampled` sees the log-probs (N,) of the sampled tokens, `exact` the rows (N, V); None: that form
     does not exist for this arm. The weights are those for the bundled base (docs/results.md).
@@ -289,7 +289,8 @@ class Arm:
     exact: Callable[[Tensor, Tensor], Tensor] | None
     default_form: str  # of the KL
     alpha: float  # weight of the KL
-    colour: str  # in every figure; colour-blind safe (Okabe and Ito)
+    colour: str  # in every figure (Okabe and Ito) ...
+    dashes: str | tuple  # ... and its stroke: some pairs of the colours are one to the colour-blind
     symbols: dict[str, str]  # form -> what stands behind -alpha in J
     remedy: str  # the flags to change when the policy dissolves into noise
     reweighted: bool = False  # is the reference flattened by phi?
@@ -307,6 +308,7 @@ ARMS = {
         "exact",
         alpha=0.1,
         colour="#0072b2",
+        dashes="-",
         symbols={"exact": "D_KL(ref^ ‖ π_θ)", "sampled": "k = u log u − u + 1, u = ref^/π_θ"},
         remedy="lower --alpha or --beta, or raise --phi-min",
         reweighted=True,
@@ -319,6 +321,7 @@ ARMS = {
         "exact",
         alpha=0.1,
         colour="#56b4e9",
+        dashes="--",
         symbols={"exact": "D_KL(π_ref ‖ π_θ)", "sampled": "k = u log u − u + 1, u = π_ref/π_θ"},
         remedy="lower --lr, or --beta where it is above 0",
     ),
@@ -328,6 +331,7 @@ ARMS = {
         "sampled",
         alpha=0.03,
         colour="#e69f00",
+        dashes="--",
         symbols={"sampled": "k_3 = w − 1 − log w, w = π_ref/π_θ"},
         remedy="lower --lr, or --beta where it is above 0",
     ),
@@ -337,6 +341,7 @@ ARMS = {
         "sampled",
         alpha=0.03,
         colour="#009e73",
+        dashes=(0, (6, 1, 1, 1, 1, 1)),
         symbols={"sampled": "ρ k_3, k_3 = w − 1 − log w, w = π_ref/π_θ"},
         remedy="lower --lr, or --beta where it is above 0",
         weighed=True,
@@ -347,6 +352,7 @@ ARMS = {
         "exact",
         alpha=0.3,
         colour="#cc79a7",
+        dashes="-.",
         symbols={"exact": "D_KL(π_θ ‖ π_ref)", "sampled": "k_2 = ½ (log π_θ/π_ref)²"},
         remedy="lower --lr, or --beta where it is above 0",
     ),
@@ -356,6 +362,7 @@ ARMS = {
         "none",
         alpha=0.0,
         colour="#d55e00",
+        dashes=":",
         symbols={},
         remedy="lower --lr, or --beta where it is above 0",
     ),
@@ -365,6 +372,7 @@ ARMS = {
         "none",
         alpha=0.0,
         colour="#f0e442",
+        dashes="-.",
         symbols={},
         remedy="lower --lr, or --beta where it is above 0",
         advantage=max_rl_advantages,
@@ -375,6 +383,7 @@ ARMS = {
         "none",
         alpha=0.0,
         colour="#000000",
+        dashes="-.",
         symbols={},
         remedy="lower --lr, or --beta where it is above 0",
         advantage=pass_at_k_advantages,

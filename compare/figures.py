@@ -140,25 +140,27 @@ def draw_frontier(found: Results, figure) -> None:
     axes.annotate(
         "base", base, textcoords="offset points", xytext=(10, -4), color=GREY, fontsize=13
     )
-    for name in found.contenders():
+    for i, name in enumerate(found.contenders()):
         drawn = CONTENDERS[name]
+        beside = (8, 6) if i % 2 == 0 else (8, -15)  # names of two that lie close, above and below
         runs = found.grid_runs(name) or {found.weight(name, "many"): found.curve_cells(name)}
         points = {
             alpha: [float(found.values(some, k).mean()) for k in (1, most)]
             for alpha, some in runs.items()
         }
         x, y = zip(*points.values(), strict=True)
-        axes.plot(x, y, linestyle=drawn.dashes, color=drawn.colour, linewidth=2, alpha=0.6)
+        look = {"linestyle": drawn.dashes, "color": drawn.colour}
+        axes.plot(x, y, **look, linewidth=1.5, marker="o", markersize=7)
         for alpha, place in points.items():
             star = alpha == found.weight(name, "many")
-            mark, size = ("*", 17) if star else ("o", 7)
-            axes.plot(*place, mark, color=drawn.colour, markersize=size)
+            if star:
+                axes.plot(*place, "*", color=drawn.colour, markersize=17)
             label = f"{name} {'' if alpha is None else f'{alpha:g}'}" if star else f"{alpha or ''}"
             axes.annotate(
                 label,
                 place,
                 textcoords="offset points",
-                xytext=(8, 6),
+                xytext=beside,
                 color=drawn.colour,
                 fontsize=12 if star else 9,
             )

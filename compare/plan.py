@@ -83,26 +83,24 @@ class Contender:
         return [cell for alpha in self.weights for cell in self.cells(alpha, GRID_SEEDS)]
 
 
-def _arm(name: str, dashes: str = "-") -> Contender:
+def _arm(name: str) -> Contender:
     weights = WEIGHTS if ARMS[name].alpha else (None,)
-    return Contender(Cell(name), weights, ARMS[name].colour, dashes)
+    return Contender(Cell(name), weights, ARMS[name].colour, ARMS[name].dashes)
 
 
 CONTENDERS = {
     "rapo": _arm("rapo"),
     "grpo": _arm("grpo"),
     "no-kl": _arm("no-kl"),
-    "rapo-light": _arm("rapo-light", "--"),
-    "reverse-kl": _arm("reverse-kl", "--"),
-    "grpo-unbiased": _arm("grpo-unbiased", "--"),
-    "rapo, no support": Contender(
-        Cell("rapo", plausible=0.0), WEIGHTS, ARMS["rapo"].colour, (0, (1, 1))
-    ),
+    "rapo-light": _arm("rapo-light"),
+    "reverse-kl": _arm("reverse-kl"),
+    "grpo-unbiased": _arm("grpo-unbiased"),
+    "rapo, no support": Contender(Cell("rapo", plausible=0.0), WEIGHTS, ARMS["rapo"].colour, ":"),
     "rapo as published": Contender(
-        Cell("rapo", kl_form="sampled", phi="inverse"), PAPER_WEIGHTS, ARMS["rapo"].colour, ":"
+        Cell("rapo", kl_form="sampled", phi="inverse"), PAPER_WEIGHTS, ARMS["rapo"].colour, "-."
     ),
-    "max-rl": _arm("max-rl", "-."),
-    "pass-at-k": _arm("pass-at-k", "-."),
+    "max-rl": _arm("max-rl"),
+    "pass-at-k": _arm("pass-at-k"),
 }
 PRIMARY = ("rapo", "grpo", "no-kl")  # their runs come first
 

@@ -97,15 +97,17 @@ def take(folder: Path, asked: Pictures) -> None:
     """The four pictures, from the traces in `folder`."""
     with chromium() as browser:
 
-        def opened(file: str, size: dict, scale: float = 1.0):
-            page = browser.new_page(viewport=size, device_scale_factor=scale)
+        def opened(file: str, size: dict, scale: float = 1.0, touch: bool = False):
+            page = browser.new_page(
+                viewport=size, device_scale_factor=scale, has_touch=touch, is_mobile=touch
+            )
             page.set_default_timeout(asked.seconds * 1000)
             page.goto((folder / file).as_uri())
             return page
 
         page = opened("trace/trace.html", WIDE | {"height": 1500}, 1.5)
         page.screenshot(path=asked.out / "trace.png")
-        phone = opened("trace/trace.html", PHONE, 2)
+        phone = opened("trace/trace.html", PHONE, 2, touch=True)
         phone.locator(".tokens [aria-current]").focus()
         phone.screenshot(path=asked.out / "trace-phone.png")
         beside = opened("rapo/beside.html", WIDE, 1.5)

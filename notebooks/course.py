@@ -11,7 +11,7 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
-from watch.figures import COLOURS
+from watch.figures import COLOURS, DASHES  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = "OWNER/rapo-mini"  # on GitHub; python notebooks/address.py sets it everywhere
@@ -52,14 +52,6 @@ REFERENCE = COLOURS["base"]  # pi_ref, and the base model
 FORWARD = COLOURS["rapo"]  # the forward KL, and RAPO
 REVERSE = COLOURS["reverse-kl"]  # the reverse KL
 K3 = COLOURS["grpo"]  # k3, and GRPO
-DASHES = {  # a line of its own for each arm, for those who cannot tell the colours apart
-    "base": "-",
-    "no-kl": ":",
-    "reverse-kl": "-.",
-    "grpo": "--",
-    "rapo-light": "--",
-    "rapo": "-",
-}
 OTHER = COLOURS["no-kl"]  # k1, no KL, and what goes wrong
 
 

@@ -11,6 +11,8 @@ from objective import ARMS
 from watch.files import whole
 
 COLOURS = {"base": "#7f7f7f"} | {name: arm.colour for name, arm in ARMS.items()}
+DASHES = {"base": "-"} | {name: arm.dashes for name, arm in ARMS.items()}
+TIERS_LOOK = (("0", "-"), ("0.25", "--"), ("0.5", "-."), ("0.65", ":"))  # greys, and their strokes
 
 
 def draw_run(metrics: list[dict], arm: str, path: Path, evaluation: dict | None = None) -> None:
@@ -34,6 +36,7 @@ def draw_run(metrics: list[dict], arm: str, path: Path, evaluation: dict | None 
         axes.plot(steps, values, color=COLOURS[arm], alpha=0.25, linewidth=1)
         axes.plot(steps, running_mean(values, 15), color=COLOURS[arm], linewidth=2)
         axes.set(title=title, xlabel="step")
+        axes.xaxis.get_major_locator().set_params(integer=True)  # there is no half step
     if evaluation is None:
         panels[3].set_visible(False)
     else:
@@ -53,10 +56,11 @@ def draw_run(metrics: list[dict], arm: str, path: Path, evaluation: dict | None 
 def draw_by_tier(axes, watched: list[dict], name: str, title: str) -> None:
     """One line a tier of the bundled puzzles: how RL forgets and finds."""
     steps = [m["step"] for m in watched]
-    for shade, tier in zip((0.0, 0.25, 0.5, 0.7), watched[0][name], strict=False):
-        axes.plot(steps, [m[name][tier] for m in watched], color=str(shade), label=tier)
+    for (shade, dashes), tier in zip(TIERS_LOOK, watched[0][name], strict=False):
+        axes.plot(steps, [m[name][tier] for m in watched], dashes, color=shade, label=tier)
     axes.legend(fontsize=9, frameon=False)
     axes.set(title=title, xlabel="step")
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
@@ -75,7 +79,7 @@ def draw_pass_at_k(axes, evaluation: dict, arm: str) -> None:
         rows = [row["full"][name] for row in evaluation["pass_at_k"].values()]
         mean = column(rows, "mean")
         axes.fill_between(ks, column(rows, "low"), column(rows, "high"), color=colour, alpha=0.15)
-        axes.plot(ks, mean, color=colour, marker="o", markersize=4)
+        axes.plot(ks, mean, color=colour, linestyle=DASHES[label], marker="o", markersize=4)
         axes.annotate(
             f" {label} {mean[0]:.2f} → {mean[-1]:.2f}",
             (ks[len(ks) // 2], mean[len(ks) // 2]),

@@ -129,6 +129,8 @@ class Answer:
             first = next(iter(str(error).splitlines()), "")
             if "must match the size of tensor" in first:
                 first += " (is keepdim=True or [:, None] missing?)"
+            if "Boolean value of Tensor" in first:
+                first += " (min, max and if take one number; torch.minimum and torch.where do not)"
             raise NotYet(f"{self.name} stopped with {type(error).__name__}: {first}") from error
         if empty(result):
             raise NotYet(

@@ -52,34 +52,14 @@ def drawing(answer: Answer) -> str:
         )
         raise
     listed = [int(x) for x in got]
-    edges = p.cumsum(dim=-1)
-    by_size = p.sort(dim=-1, descending=True).values.cumsum(dim=-1)
-    upward = p.sort(dim=-1).values.cumsum(dim=-1)
-    column = noise[:, None]
-    slips = {
-        "the likeliest token is drawn each time; the noise has to decide": [1, 1, 1, 1, 1],
-        "nearly: at noise 0.2 exactly, tokens 0 and 1 meet. The noise is in [0, 1), so the stretch of "
-        "token 0 is [0, 0.2) and 0.2 belongs to token 1: above, not at": [0, 1, 1, 2, 0],
-        "the tokens were sorted first, and what comes back is a place in the sorted row, not the token's "
-        "index: keep them in their order": (by_size > column).int().argmax(-1).tolist(),
-        "the tokens were sorted from the rarest up: keep them in their order": (
-            (upward > column).int().argmax(-1).tolist()
-        ),
-        "one place too early: that is the last token whose cumulative probability is still at or below "
-        "the noise": ((edges <= column).sum(-1) - 1).clamp_min(0).tolist(),
-    }
+    answer.need(
+        close(got, answer.tensor(p.log(), noise, shape=(5,))),
+        "the same noise draws other tokens the second time: your draw throws dice of its own, and the "
+        "noise has to decide",
+    )
     if listed == [0, 0, 0, 0, 0]:
-        logs = int(answer.tensor(torch.tensor([[-1.0, 5.0, 0.0]]), torch.tensor([0.2]), shape=(1,)))
-        answer.need(
-            not logs,
-            "always token 0: the rows hold LOGS of probabilities, all below 0, and no sum of them is "
-            "ever above the noise. Exponentiate first",
-        )
-        raise NotYet(
-            "always token 0: the comparison is turned round. You look for a cumulative probability below "
-            "the noise, and the first one ABOVE it is asked for"
-        )
-    for sentence, drawn in slips.items():
+        raise NotYet(f"always token 0: {why_always_the_first(answer)}")
+    for sentence, drawn in slips_of_a_draw(p, noise).items():
         answer.need(listed != drawn, sentence)
     answer.need(
         listed == truth,
@@ -97,6 +77,54 @@ def drawing(answer: Answer) -> str:
     return "right. The same noise always draws the same token."
 
 
+def why_always_the_first(answer: Answer) -> str:
+    """What makes 02.2 draw token 0 always, found out with rows that are no log-probs at all."""
+
+    def drawn(*row: float) -> int:
+        return int(answer.tensor(torch.tensor([row]), torch.tensor([0.2]), shape=(1,)))
+
+    if drawn(-3.0, 3.1, 0.0):  # e^-3, then e^0.1
+        return (
+            "the logs are added up first and exponentiated after that, which is a running PRODUCT of "
+            "the probabilities. Exponentiate first, then add up"
+        )
+    if drawn(-1.0, 5.0, 0.0):  # -1, then 4
+        return (
+            "the rows hold LOGS of probabilities, all below 0, and no sum of them is ever above the "
+            "noise. Exponentiate first"
+        )
+    return (
+        "the comparison is turned round. You look for a cumulative probability below the noise, and the "
+        "first one ABOVE it is asked for"
+    )
+
+
+def slips_of_a_draw(p: torch.Tensor, noise: torch.Tensor) -> dict[str, list[int]]:
+    """What the likeliest slips of 02.2 draw, by the sentence for them. p (5, 3), noise (5,)."""
+    column = noise[:, None]
+
+    def first_above(cumulative: torch.Tensor) -> list[int]:
+        return (cumulative > column).int().argmax(-1).tolist()
+
+    return {
+        "the likeliest token is drawn each time; the noise has to decide": [1, 1, 1, 1, 1],
+        "nearly: at noise 0.2 exactly, tokens 0 and 1 meet. The noise is in [0, 1), so the stretch of "
+        "token 0 is [0, 0.2) and 0.2 belongs to token 1: above, not at": [0, 1, 1, 2, 0],
+        "the tokens were sorted first, and what comes back is a place in the sorted row, not the token's "
+        "index: keep them in their order": first_above(
+            p.sort(dim=-1, descending=True).values.cumsum(dim=-1)
+        ),
+        "the tokens were sorted from the rarest up: keep them in their order": first_above(
+            p.sort(dim=-1).values.cumsum(dim=-1)
+        ),
+        "one place too early: that is the last token whose cumulative probability is still at or below "
+        "the noise": ((p.cumsum(dim=-1) <= column).sum(-1) - 1).clamp_min(0).tolist(),
+        "the sum runs down the rows, over other darts; along a row it is dim=-1": first_above(
+            p.cumsum(dim=0)
+        ),
+    }
+
+
 @exercise("02.3", "my_mask")
 def mask(answer: Answer) -> str:
     tokens = torch.tensor([[5, 7, 1, 9, 1], [1, 4, 4, 4, 4], [3, 3, 3, 3, 3], [2, 2, 2, 2, 1]])
@@ -112,6 +140,9 @@ def mask(answer: Answer) -> str:
         "token or after it. Which ends were seen BEFORE a token?": (seen <= 1),
         "it is 1 from the first end on; the tokens before it were sampled as well": (seen == 1),
         "only the end tokens themselves are marked": is_end,
+        "each end token counts; the second one is rubbish as well, only the first was sampled": (
+            (seen == 0) | (is_end == 1)
+        ),
         "the ends are counted down the rows, over other completions; along a row is dim=1": (
             (is_end.cumsum(dim=0) - is_end) == 0
         ),
@@ -138,7 +169,7 @@ def mask(answer: Answer) -> str:
 @exercise("02.4", "my_places")
 def work(answer: Answer) -> str:
     names = ("without a cache", "with a cache", "with a cache and a shared prefill")
-    for P, G, L, T in ((2, 3, 5, 4), (8, 16, 512, 1024)):
+    for P, G, L, T in ((2, 3, 7, 4), (8, 16, 512, 1024)):
         truth = (P * G * sum(L + t for t in range(T)), P * G * (L + T - 1), P * L + P * G * (T - 1))
         got = answer(P, G, L, T)
         answer.need(
@@ -178,6 +209,8 @@ def slips_of(P: int, G: int, L: int, T: int) -> tuple[dict[str, float], ...]:
                 P * G * (L + T - 1)
             ),
             one_row: plain,
+            "there are P prompts, with G completions each; yours has one prompt": G * plain,
+            "each prompt has G completions; yours has one": P * plain,
         },
         {
             many: P * G * (L + T),
@@ -188,6 +221,8 @@ def slips_of(P: int, G: int, L: int, T: int) -> tuple[dict[str, float], ...]:
                 P * G * plain
             ),
             one_row: L + T - 1,
+            "there are P prompts, with G completions each; yours has one prompt": G * (L + T - 1),
+            "each prompt has G completions; yours has one": P * (L + T - 1),
         },
         {
             many: P * L + P * G * T,

@@ -104,6 +104,12 @@ def price_of_forgetting(answer: Answer) -> str:
 @exercise("03.3", "my_k3")
 def third_estimator(answer: Answer) -> str:
     logp, ref = rows(6, seed=3), rows(6, seed=4)
+    answer.need(
+        not close(
+            answer(logp, logp + 1), torch.zeros(6)
+        ),  # where log w is 1, w - 1 - log w is not 0
+        "your w is the difference of the logs; that is log w, and w is its exponential",
+    )
     got = answer.tensor(logp, ref, shape=(6,))
     answer.need(
         not close(got, k3(ref, logp)),
@@ -172,6 +178,10 @@ def coefficients(answer: Answer) -> str:
             "in what it descends, but the derivative itself is asked for",
         )
         answer.need(
+            name != "k3" or not close(got, 1 - log_w),
+            "the coefficient of k3 takes its argument for w; it is log w, and w is its exponential",
+        )
+        answer.need(
             name != "k_rapo" or not close(got, -log_w.exp() * (log_w + 1)),
             "the coefficient of k_rapo is the derivative of u log u alone; -u has one too",
         )
@@ -216,6 +226,12 @@ def expected_gradient(answer: Answer) -> str:
         ),
         "the estimator takes the policy's log-probs first, then the reference's": (
             lambda k, logp: (pi * k(ref, logp)).sum()
+        ),
+        "the weight is log pi(v); the sum weighs with the probability itself": (
+            lambda k, logp: (logp.detach() * k(logp, ref)).sum()
+        ),
+        "the sign is turned round: the sum itself is the loss, without a minus": (
+            lambda k, logp: -(pi * k(logp, ref)).sum()
         ),
     }
 

@@ -34,6 +34,16 @@ def advantages(answer: Answer) -> str:
         "mean and std are taken over all prompts together; each row is a group of its own (dim=1)",
     )
     answer.need(
+        not close(got, centred / reward.var(dim=1, correction=0, keepdim=True), 1e-3),
+        "divided by the variance; the standard deviation is its root",
+    )
+    down = reward - reward.mean(dim=0)
+    for spread in (reward.std(dim=0, correction=0), reward.std(dim=0)):
+        answer.need(
+            not close(got, torch.where(spread > 0, down / spread.clamp_min(1e-12), 0.0), 1e-3),
+            "mean and std run down the columns, over the prompts; a group is a row, dim=1",
+        )
+    answer.need(
         close(got, truth, 1e-3),
         f"for the rewards 1 0 0 0 it gives {shown(got[0])}, and {shown(truth[0])} is right",
     )
@@ -72,6 +82,11 @@ def reweighted(answer: Answer) -> str:
             phi != 0.5 or not close(got, (phi * ref.exp()).log_softmax(-1)),
             "the power acts on the probability: in logs, phi times the LOG-prob",
         )
+        power = phi * ref
+        answer.need(
+            phi != 0.5 or not close(got, power / power.logsumexp(-1, keepdim=True)),
+            "divided by the log of the sum: to divide a probability is to SUBTRACT from its log",
+        )
         answer.need(
             close(got, truth),
             f"at phi = {phi:g} the first row has probabilities {shown(got[0].exp())}, and "
@@ -109,6 +124,14 @@ def surrogate(answer: Answer) -> str:
         "the clipped ratio is still to be multiplied with A",
     )
     answer.need(
+        not close(got, torch.minimum(rho * advantage, (rho * advantage).clamp(0.8, 1.2))),
+        "the product is clipped; it is the ratio that may not leave 1 - eps to 1 + eps",
+    )
+    answer.need(
+        not close(got, torch.minimum(rho * advantage, rho.clamp(-0.2, 0.2) * advantage)),
+        "the ratio is clipped to -eps .. eps; it is to stay near 1: 1 - eps .. 1 + eps",
+    )
+    answer.need(
         close(got, truth),
         f"for rho {shown(rho)} and A {shown(advantage)} g is {shown(truth)}, not {shown(got)}",
     )
@@ -126,64 +149,63 @@ def loss(answer: Answer) -> str:
         "my_loss has to give back a tensor: nothing can be differentiated through a Python number",
     )
     got = answer.tensor(*filled, mask, 0.3, 0.1, shape=())
-    value = g - 0.3 * kl + 0.1 * h
-    per = (value * mask).sum(1) / mask.sum(1)
-    truth = -per.mean()
-    answer.need(
-        not close(got, -truth), "that is J itself; the loss is -J, because optimizers go downhill"
-    )
-    answer.need(
-        not close(got, -(value * mask).sum() / mask.sum()),
-        "all tokens are averaged together, so that a long completion counts more than a short one; first "
-        "the mean of each completion, then the mean of those",
-    )
-    padded = filled[0] - 0.3 * filled[1] + 0.1 * filled[2]
-    answer.need(not close(got, -padded.mean()), "the padding is averaged in: use the mask")
-    answer.need(
-        not close(got, -(value * mask).mean()),
-        "the padding is counted as zeros: divide by the number of real tokens, mask.sum(dim=1)",
-    )
-    answer.need(
-        not close(got, -(value * mask).sum(1).mean()),
-        "the tokens of a completion are added; their mean is wanted",
-    )
-    only_g = g * mask - 0.3 * filled[1] + 0.1 * filled[2]
-    answer.need(
-        not close(got, -(only_g.sum(1) / mask.sum(1)).mean()),
-        "only g is masked: the KL and the entropy of the padding are still in the sum",
-    )
-    answer.need(not close(got, -per.sum()), "the completions are added; their mean is wanted")
-    plus = -(((g + 0.3 * kl + 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
-    minus = -(((g - 0.3 * kl - 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
-    both = -(((g + 0.3 * kl - 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
-    answer.need(
-        not close(got, both),
-        "the minus of -J reaches g alone: all three terms stand inside the bracket",
-    )
-    swapped = -(((g - 0.1 * kl + 0.3 * h) * mask).sum(1) / mask.sum(1)).mean()
-    answer.need(not close(got, swapped), "alpha and beta are swapped: alpha weighs the KL")
-    alone = -((g * mask).sum(1) / mask.sum(1)).mean()
-    answer.need(not close(got, alone), "that is g alone: the KL and the entropy are missing")
-    bare = -(((g - kl + h) * mask).sum(1) / mask.sum(1)).mean()
-    answer.need(not close(got, bare), "KL and entropy are not weighed: alpha and beta are missing")
-    answer.need(
-        not close(got, -(padded.sum(1) / mask.sum(1)).mean()),
-        "the count is of real tokens, but the sum still runs over the padding: multiply by the mask "
-        "before you sum",
-    )
-    answer.need(
-        not close(got, -(value * mask).sum()),
-        "all tokens are added; the mean over a completion's tokens is wanted, then the one over the "
-        "completions",
-    )
+    truth = -(((g - 0.3 * kl + 0.1 * h) * mask).sum(1) / mask.sum(1)).mean()
+    for sentence, wrong in slips_of_a_loss(g, kl, h, filled, mask).items():
+        answer.need(not close(got, wrong), sentence)
     answer.need(
         float(got) > -50,
         f"it gives {float(got):.1f}: the padding, filled with 99 here, is in the sum. Use the mask",
     )
-    answer.need(not close(got, plus), "the KL is a price: in J it is subtracted")
-    answer.need(not close(got, minus), "the entropy is wanted: in J it is added")
     answer.need(close(got, truth), f"it gives {float(got):.4f}, and {float(truth):.4f} is right")
     return "right. Each completion has the same say, however long it is."
+
+
+def slips_of_a_loss(g, kl, h, filled, mask) -> dict[str, torch.Tensor]:
+    """What the likeliest slips of 04.4 give, by the sentence for them. g, kl, h, mask (B, T).
+
+    filled: the same three with 99 in the padding.
+    """
+    count = mask.sum(1)
+
+    def loss_of(value):
+        return -((value * mask).sum(1) / count).mean()
+
+    value = g - 0.3 * kl + 0.1 * h
+    real = value * mask
+    padded = filled[0] - 0.3 * filled[1] + 0.1 * filled[2]
+    only_g = g * mask - 0.3 * filled[1] + 0.1 * filled[2]
+    return {
+        "that is J itself; the loss is -J, because optimizers go downhill": -loss_of(value),
+        "all tokens are averaged together, so that a long completion counts more than a short one; first "
+        "the mean of each completion, then the mean of those": -real.sum() / mask.sum(),
+        "the padding is averaged in: use the mask": -padded.mean(),
+        "the padding is counted as zeros: divide by the number of real tokens, mask.sum(dim=1)": (
+            -real.mean()
+        ),
+        "the tokens of a completion are added; their mean is wanted": -real.sum(1).mean(),
+        "only g is masked: the KL and the entropy of the padding are still in the sum": (
+            -(only_g.sum(1) / count).mean()
+        ),
+        "the completions are added; their mean is wanted": -(real.sum(1) / count).sum(),
+        "the minus of -J reaches g alone: all three terms stand inside the bracket": (
+            loss_of(g + 0.3 * kl - 0.1 * h)
+        ),
+        "alpha and beta are swapped: alpha weighs the KL": loss_of(g - 0.1 * kl + 0.3 * h),
+        "that is g alone: the KL and the entropy are missing": loss_of(g),
+        "KL and entropy are not weighed: alpha and beta are missing": loss_of(g - kl + h),
+        "the count is of real tokens, but the sum still runs over the padding: multiply by the mask "
+        "before you sum": -(padded.sum(1) / count).mean(),
+        "all tokens are added; the mean over a completion's tokens is wanted, then the one over the "
+        "completions": -real.sum(),
+        "the tokens at one place are averaged over the completions; a completion is a row, dim=1": (
+            -(real.sum(0) / mask.sum(0)).mean()
+        ),
+        "each completion's sum is divided by the tokens of the whole batch; by its own it is the mean": (
+            -(real.sum(1) / mask.sum()).mean()
+        ),
+        "the KL is a price: in J it is subtracted": loss_of(g + 0.3 * kl + 0.1 * h),
+        "the entropy is wanted: in J it is added": loss_of(g - 0.3 * kl - 0.1 * h),
+    }
 
 
 @exercise("04.5", "my_logit_gradient")

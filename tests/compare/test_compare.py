@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colour_vision import alike
 from matplotlib.figure import Figure
 
 from compare import cells as room
 from compare.__main__ import main
 from compare.cells import Options, completed, load_results, missed_by_base, puzzle_sets
-from compare.figures import draw_figures, draw_minus_base, spread
+from compare.figures import draw_figures, draw_forks, draw_frontier, draw_minus_base, spread
 from compare.plan import (
     BASE,
     CONTENDERS,
@@ -283,6 +284,15 @@ def test_the_lines_are_the_tables_numbers(results):
         assert list(heights) == [found.against(name, "base", k).mean for k in found.ks()]
     names = [text.get_text() for text in figure.axes[0].texts]
     assert names == [*found.contenders(), "base"]
+
+
+@pytest.mark.parametrize("draw_one", [draw_minus_base, draw_forks, draw_frontier])
+def test_the_lines_of_a_panel_are_told_apart_by_everyone(results, draw_one):
+    figure = Figure()
+    draw_one(found_in(results), figure)
+    for axes in figure.axes:
+        assert len(axes.lines) >= len(CONTENDERS)
+        assert alike(axes) == []
 
 
 def test_a_split_that_was_not_sampled_yet_has_no_panel(results):

@@ -830,6 +830,105 @@ WRONG = [
         "my_base_on_hard = lambda a, b, n: (b[(a == 0) & (b > 0)] / n).mean()",
         "chosen by both draws",
     ),
+    # what a student who worked from the text alone wrote at first
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.cumsum(-1).exp() > u[:, None]).int().argmax(-1)",
+        "a running PRODUCT",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.exp().cumsum(0) > u[:, None]).int().argmax(-1)",
+        "the sum runs down the rows",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return torch.multinomial(p.exp(), 1)[:, 0]",
+        "dice of its own",
+    ),
+    (
+        "02.3",
+        "def my_mask(t, end):\n    return ((t == end).cumsum(1) == 0).int() + (t == end).int()",
+        "only the first was sampled",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n    return G*sum(L+t for t in range(T)), 0, 0",
+        "yours has one prompt",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n    return P*sum(L+t for t in range(T)), 0, 0",
+        "each prompt has G completions",
+    ),
+    (
+        "03.3",
+        "def my_k3(a, b):\n    w = b - a\n    return w - 1 - w.log()",
+        "your w is the difference of the logs",
+    ),
+    (
+        "03.4",
+        "my_table = {'coefficients': {'k1': torch.ones_like, 'k2': lambda w: -w, "
+        "'k3': lambda w: 1 - w, 'k_rapo': lambda w: -w * w.log()}, 'descent': {}}",
+        "takes its argument for w",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad((p.detach() * k(p, r)).sum(), z)[0]",
+        "the weight is log pi(v)",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad(-(p.detach().exp() * k(p, r)).sum(), z)[0]",
+        "without a minus",
+    ),
+    (
+        "04.1",
+        "def my_advantages(r):\n    s = r.std(0, correction=0)\n"
+        "    return torch.where(s > 0, (r - r.mean(0)) / s, 0.0)",
+        "run down the columns",
+    ),
+    (
+        "04.1",
+        "def my_advantages(r):\n    s = r.var(1, keepdim=True, correction=0)\n"
+        "    return torch.where(s > 0, (r - r.mean(1, keepdim=True)) / s, 0.0)",
+        "divided by the variance",
+    ),
+    (
+        "04.2",
+        "def my_reweight(r, phi):\n    x = phi * r\n"
+        "    return x / torch.logsumexp(x, dim=-1, keepdim=True)",
+        "SUBTRACT from its log",
+    ),
+    (
+        "04.3",
+        "def my_surrogate(rho, A, e):\n    return min(rho * A, rho.clamp(1-e, 1+e) * A)",
+        "torch.minimum and torch.where do not",
+    ),
+    (
+        "04.3",
+        "def my_surrogate(rho, A, e):\n    return torch.minimum(rho*A, (rho*A).clamp(1-e, 1+e))",
+        "the product is clipped",
+    ),
+    (
+        "04.3",
+        "def my_surrogate(rho, A, e):\n    return torch.minimum(rho*A, rho.clamp(-e, e) * A)",
+        "it is to stay near 1",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -(((g-a*kl+b*h)*m).sum(0)/m.sum(0)).mean()",
+        "a completion is a row",
+    ),
+    (
+        "04.4",
+        "def my_loss(g, kl, h, m, a, b):\n    return -(((g-a*kl+b*h)*m).sum(1)/m.sum()).mean()",
+        "the tokens of the whole batch",
+    ),
     # 00 and 04b: the loop, and the rule bandit
     ("00.1", "my_loop = ['prompt', 'group']", "each of the six words once"),
     (

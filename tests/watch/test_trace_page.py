@@ -89,7 +89,7 @@ def test_a_focused_token_shows_its_numbers(page, folder):
     assert shown(page, "change") == k["logp_after"][4] - k["logp"][4]
     assert shown(page, "advantage") == c["advantage"] and shown(page, "phi") == c["phi"]
     label = token(page, card, 4).get_attribute("aria-label")
-    assert f"token 4 of completion {row}" in label
+    assert f"token 5 of completion {row}" in label
     assert f"{k['kl'][4]:.4g}".replace("-", "−").split("e")[0] in label
     text = page.locator("#inspector .place").inner_text()
     assert "/ (24·" + str(len(k["token"])) + ")" in text.replace(" / ", "/ "), text
@@ -215,12 +215,12 @@ def test_texts_are_texts_and_never_markup(page, folder):
 def test_the_arrows_work_at_once(page, folder):
     at = page.locator(".tokens [aria-current]").get_attribute("aria-label").split(":")[0]
     page.keyboard.press("ArrowRight")
-    place = int(at.split()[1])
-    assert f"token {place + 1} of" in focused(page) or f"token {place} of" in focused(page)
+    place, last = int(at.split()[1]), page.locator("#inspector > h3").inner_text().split()[-1]
+    assert f"token {min(place + 1, int(last))} of" in focused(page)
     page.locator("#quantities label").nth(2).click()
     page.wait_for_function("document.activeElement.closest('.tokens')")
     page.keyboard.press("Home")
-    assert "token 0 of" in focused(page), (
+    assert "token 1 of" in focused(page), (
         "a colour that was clicked leaves the arrows to the tokens"
     )
 
@@ -244,12 +244,12 @@ def test_the_keyboard_alone_reaches_everything(page, folder):
     at = next(i for i, same in enumerate(rows) if same[0] == row)
     page.keyboard.press("Home")
     assert shown(page, "logp") == columns(record, at)["logp"][0]
-    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+    for key, place in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2)):
         page.keyboard.press(key)
         assert f"token {place} of" in focused(page)
     move, there = ("ArrowDown", at + 1) if at + 1 < len(rows) else ("ArrowUp", at - 1)
     page.keyboard.press(move)
-    assert f"token 1 of completion {rows[there][0]}" in focused(page)
+    assert f"token 2 of completion {rows[there][0]}" in focused(page)
     k = columns(record, there)
     assert shown(page, "logp") == k["logp"][1]
     page.keyboard.press("End")
@@ -292,6 +292,59 @@ def test_a_narrow_window_keeps_the_focused_token_in_sight(browser, folder):
         panel = page.locator("#inspector").bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= panel["y"]
         assert panel["y"] + panel["height"] <= 801
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def test_a_finger_goes_from_token_to_token_and_over_the_ends(browser, folder):
+    _, records = folder
+    length, rows = len(columns(records[0], 0)["token"]), cards(records[0])
+    with OpenPage(browser, folder[0] / "trace.html", **PHONE) as page:
+        before, after = page.locator(".steps button").first, page.locator(".steps button").last
+        where = page.locator("#inspector h3").first
+        token(page, 0, 0).tap()
+        for t in range(1, length):
+            assert f"y{rows[0][0]} token {t} of {length}" in where.inner_text()
+            after.tap()
+        after.tap()
+        assert f"y{rows[1][0]} token 1 of " in where.inner_text(), "on to the next completion"
+        box = page.locator(".tokens [aria-current]").bounding_box()
+        assert box["y"] + box["height"] <= page.locator("#inspector").bounding_box()["y"]
+        before.tap()
+        assert f"y{rows[0][0]} token {length} of {length}" in where.inner_text()
+        for button in (before, after):
+            size = button.bounding_box()
+            assert size["width"] >= 36 and size["height"] >= 36
+
+
+def test_a_phone_says_what_its_numbers_are_and_shows_all_their_digits(browser, folder):
+    with OpenPage(browser, folder[0] / "trace.html", **PHONE) as page:
+        token(page, 0, 0).tap()
+        assert page.locator("#inspector .place").inner_text().startswith("share of J = (g")
+        number = page.locator("#inspector [data-name=logp]")
+        short, exact = number.inner_text(), number.get_attribute("title")
+        number.tap()
+        assert number.inner_text() == exact != short
+        number.tap()
+        assert number.inner_text() == short
+        assert page.locator("footer .touch").is_visible()
+        assert not page.locator("footer .keys").is_visible(), "there are no keys"
+
+
+def test_a_weight_stands_on_the_line_of_what_it_weighs(browser, folder):
+    with OpenPage(browser, folder[0] / "trace.html", **PHONE) as page:
+        for weight, weighed in (("alpha", "mean-kl"), ("beta", "mean-entropy")):
+            one, two = (
+                page.locator(f"#equation [data-name={name}]").bounding_box()
+                for name in (weight, weighed)
+            )
+            assert abs(one["y"] - two["y"]) < 12
+
+
+def test_a_mouse_has_its_keys(page, folder):
+    assert page.locator("footer .keys").is_visible()
+    assert not page.locator(".steps").first.is_visible()
 
 
 LUMINANCE = """rgb => {
@@ -399,11 +452,11 @@ def test_a_thousand_tokens_a_completion_stay_light(browser, folder, tmp_path):
         token(page, 0, 5).click()
         for key in ["ArrowRight"] * 4 + ["ArrowDown"]:
             page.keyboard.press(key)
-        assert "token 9 of completion 1" in focused(page)
+        assert "token 10 of completion 1" in focused(page)
         assert page.evaluate("seen.size") <= 7
         page.evaluate("seen.clear()")
         page.keyboard.press("4")
         assert page.evaluate("[...seen].every(e => e.parentNode.className === 'tokens')")
         page.keyboard.press("End")
-        assert "token 999 of completion 1" in focused(page)
+        assert "token 1000 of completion 1" in focused(page)
         assert page.locator(".tokens [aria-current]").bounding_box()["y"] > 0

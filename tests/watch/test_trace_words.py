@@ -58,7 +58,7 @@ def test_what_the_step_moved_is_said_in_words(browser, folder, tmp_path):
         k["likely"] = [[7, 8, 9] for _ in k["token"]]
         k["p_after"][0] = [0.3 * math.exp(0.058), 0.6 * math.exp(-0.041), 0.1]
     with show_records(browser, tmp_path, [record]) as page:
-        assert "token 0 of" in page.locator("#inspector > h3").inner_text(), "where most moved"
+        assert "token 1 of" in page.locator("#inspector > h3").inner_text(), "where most moved"
         assert page.locator(".moved").inner_text() == MOVED
         page.keyboard.press("ArrowRight")
         assert "moved nothing here" in page.locator(".moved").inner_text()
@@ -155,4 +155,4 @@ def test_two_runs_stand_side_by_side(browser, folder, tmp_path):
         page.keyboard.press("ArrowRight")
         assert page.locator(".tokens [aria-current]").count() == 1
         strips.nth(1).locator("span").nth(2).click()
-        assert "token 2 of" in page.locator(".tokens [aria-current]").get_attribute("aria-label")
+        assert "token 3 of" in page.locator(".tokens [aria-current]").get_attribute("aria-label")

@@ -67,6 +67,15 @@ function listen() {
     else if (!event.target.closest("input, button, summary, .x, .attempts")) move(event);
   });
   $("step").addEventListener("input", () => showStep(Number($("step").value)));
+  document.addEventListener("click", (event) => matchMedia("(hover: none)").matches && allDigits(event.target.closest(".value[title]")));
+}
+
+/** A number that is touched shows all its digits, and touched again those that it had. */
+function allDigits(number) {
+  if (!number) return;
+  const shown = [...number.childNodes];
+  number.replaceChildren(...(number.short ?? [number.title]));
+  number.short = number.short ? null : shown;
 }
 
 /** Arrows go from token to token, wherever the focus is but in a control that needs them itself. */

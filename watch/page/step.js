@@ -14,14 +14,17 @@ function equationOf(r) {
       el("span", { class: "bracket" }, "(")),
     term("", "g", value(mean(rows.surrogate), false, "mean-g"), "the push, clipped", "gain"),
     ...(kl
-      ? [term("−", "α", value(s.alpha, false, "alpha"), "weight"),
-         term("·", kl.split(" = ")[0], value(mean(rows.kl), false, "mean-kl"), "KL, nats a token", "kl")]
+      ? [together(term("−", "α", value(s.alpha, false, "alpha"), "weight"),
+         term("·", kl.split(" = ")[0], value(mean(rows.kl), false, "mean-kl"), "KL, nats a token", "kl"))]
       : [el("span", { class: "absent" }, "no KL in this arm")]),
-    term("+", "β", value(s.beta, false, "beta"), "weight"),
-    term("·", "H(π_θ)", value(mean(rows.entropy), false, "mean-entropy"), "entropy, nats a token", "entropy"),
-    el("span", { class: "bracket" }, ")"),
+    together(term("+", "β", value(s.beta, false, "beta"), "weight"),
+      term("·", "H(π_θ)", value(mean(rows.entropy), false, "mean-entropy"), "entropy, nats a token", "entropy"),
+      el("span", { class: "bracket" }, ")")),
   ];
 }
+
+/** What stays on one line where the window is narrow. */
+const together = (...parts) => el("span", { class: "unit" }, ...parts);
 
 function term(operator, symbol, shown, caption, quantity) {
   const inner = [formula(symbol, "symbol"), shown, el("small", {}, caption)];

@@ -11,7 +11,7 @@ function markSelected() {
   span.setAttribute("role", "button");
   span.setAttribute("aria-current", "true");
   span.setAttribute("aria-label",
-    `token ${t} of completion ${row}: ${visible(wordOf(k.token[t]))}; ` +
+    `token ${t + 1} of completion ${row}: ${visible(wordOf(k.token[t]))}; ` +
     `${state.quantity.name.replaceAll("_", " ")} ${digits(state.quantity.of(c, k, t))}; ` +
     `log pi ${digits(k.logp[t])}, KL ${digits(k.kl[t])}, entropy ${digits(k.entropy[t])}, share of J ${digits(minus(k.share[t]))}`);
 }
@@ -29,8 +29,20 @@ function inspect(i, t) {
   const row = state.cards[i].rows[0], k = state.record.completions[row].columns;
   $("inspector").replaceChildren(
     el("h3", {}, el("code", { class: "token" }, visible(wordOf(k.token[t]))),
-      el("span", {}, formula("y"), el("sub", {}, String(row)), ` token ${t} of ${k.token.length}`)),
+      el("span", {}, formula("y"), el("sub", {}, String(row)), ` token ${t + 1} of ${k.token.length}`),
+      el("span", { class: "steps" }, beside("‹", "the token before", -1), beside("›", "the next token", 1))),
     el("div", { class: "sides" }, ...state.sides.map((r) => sideOf(r, row, t))));
+}
+
+/** A button to the token before or after, over the ends of completions too: a finger has no arrow keys. */
+function beside(sign, label, by) {
+  const button = el("button", { type: "button", "aria-label": label }, sign);
+  button.addEventListener("click", () => {
+    const { card: i, token: t } = state, there = t + by;
+    if (there >= 0 && there < state.spans[0][i].length) select(i, there);
+    else if (state.cards[i + by]) select(i + by, by > 0 ? 0 : Infinity);
+  });
+  return button;
 }
 
 /** What one run says of the token. */
@@ -45,7 +57,7 @@ function placeOf(r, c, t) {
   const s = r.settings, k = c.columns, kl = klTerm(s);
   const line = (...parts) => el("p", {}, ...parts);
   return el("div", { class: "place math" },
-    line(formula(`share = (g ${kl ? "− α·KL " : ""}+ β·H) / (B·|y|)`)),
+    line(formula(`share of J = (g ${kl ? "− α·KL " : ""}+ β·H) / (B·|y|)`)),
     line("= (", value(k.surrogate[t], false, "surrogate"),
       ...(kl ? [" − ", value(s.alpha), "·", value(k.kl[t], false, "kl")] : []),
       " + ", value(s.beta), "·", value(k.entropy[t], false, "entropy"), ") / (", value(r.rows.reward.length), "·", value(k.token.length), ")"),
