@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from settings import Settings, flag
 
-
 LARGE = 2**29  # bytes in blocks that nobody uses, from which on they are worth a word
 
 
