@@ -28,7 +28,10 @@ def log_probs(answer: Answer) -> str:
         not close(got, torch.log_softmax(logits / 0.5, dim=0)),
         "the softmax runs over the rows; it belongs over the last dimension",
     )
-    answer.need(close(got, truth), f"a row's probabilities sum to {float(got[0].exp().sum()):.3f}")
+    total = float(got[0].exp().sum())
+    answer.need(
+        close(got, truth), f"a row's probabilities sum to {total:.3f}, and they have to sum to 1"
+    )
     try:
         large = answer.tensor(torch.tensor([[800.0, 0.0]]), 1.0, shape=(1, 2))
     except NotYet:
