@@ -311,7 +311,7 @@ def test_labels_are_spread():
 # ---------------------------------------------------------------- the command
 
 COMMAND = [sys.executable, "-m", "compare", "--quick"]
-COMMAND += ["--steps", "5", "--problems", "4", "--pool", "6", "--samples", "4"]
+COMMAND += ["--steps", "4", "--problems", "4", "--pool", "6", "--samples", "4"]
 COMMAND += ["--hard-samples", "4"]
 
 
@@ -341,7 +341,7 @@ def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert len(without_seconds(tmp_path / "whole")) == 3
-    again = run(tmp_path / "killed", 2)
+    again = run(tmp_path / "killed", 1)
     same_table, errors = again.communicate(timeout=600)
     assert again.returncode == 0, errors
     screen = Path(f"{log.parent}.screen.txt").read_text()
