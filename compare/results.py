@@ -10,6 +10,7 @@ contender.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -39,15 +40,19 @@ def crossed_bootstrap(values: np.ndarray, resamples: int = 4000, seed: int = 0) 
     """
     if values.size == 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    seeds, problems = values.shape
-    seed_share = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds  # (R, S)
-    problem_share = (
-        rng.multinomial(problems, np.full(problems, 1 / problems), size=resamples) / problems
-    )
+    seed_share, problem_share = drawn_anew(*values.shape, resamples, seed)
     means = np.einsum("rs,sn,rn->r", seed_share, values, problem_share, optimize=True)  # (R,)
     low, high = np.percentile(means, [2.5, 97.5])
     return Estimate(float(values.mean()), float(low), float(high))
+
+
+@lru_cache(maxsize=16)
+def drawn_anew(
+    seeds: int, problems: int, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The share of each seed (R, S) and of each problem (R, N) in R draws of as many, put back."""
+    rng = np.random.default_rng(seed)
+    return tuple(rng.multinomial(n, np.full(n, 1 / n), resamples) / n for n in (seeds, problems))
 
 
 def seeds_to_resolve(values: np.ndarray, most: int = 1000) -> int | None:

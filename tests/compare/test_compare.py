@@ -84,11 +84,12 @@ def results():
 
     def todo():
         hard = scored_on_hard(cells)
-        return [c for c in cells_so_far(STAGES, cells) if room.unfinished(c, cells, hard)]
+        missing = (c for c in cells_so_far(STAGES, cells) if room.unfinished(c, cells, hard))
+        return {cell: cell.name in hard for cell in missing}
 
     while some := todo():
-        for cell in some:
-            cells[cell.name] = result(cell, rng, cell.name in scored_on_hard(cells))
+        for cell, on_hard in some.items():
+            cells[cell.name] = result(cell, rng, on_hard)
     protocol = {name: getattr(OPTIONS, name) for name in room.PROTOCOL}
     return {"protocol": protocol, "missed": MISSED, "cells": cells}
 
@@ -234,9 +235,14 @@ def test_what_the_base_missed_is_what_all_its_samples_miss(monkeypatch):
 # ---------------------------------------------------------------- tables and figures
 
 
-def test_every_table_and_figure_is_made(results, tmp_path):
+@pytest.fixture(scope="module")
+def text(results):
+    """All tables of the whole comparison."""
+    return all_tables(found_in(results))
+
+
+def test_every_table_and_figure_is_made(results, text, tmp_path):
     found = found_in(results)
-    text = all_tables(found)
     for title in ("primary", "few attempts", "many attempts", "by tier", "Seed by seed", "grid"):
         assert title in text
     assert "Also tried" in text and "Predicted / measured" in text
@@ -251,8 +257,7 @@ def test_every_table_and_figure_is_made(results, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
 
 
-def test_the_number_of_intervals_is_said(results):
-    text = all_tables(found_in(results))
+def test_the_number_of_intervals_is_said(text):
     tables, _, said = text.rpartition("\n\n")
     assert said.startswith(f"{intervals_in([tables])} intervals") and tables.count("[") > 100
 
