@@ -371,7 +371,7 @@ ARMS = {
         None,
         "none",
         alpha=0.0,
-        colour="#f0e442",
+        colour="#8a7a00",
         dashes="-.",
         symbols={},
         remedy="lower --lr, or --beta where it is above 0",

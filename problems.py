@@ -20,7 +20,7 @@ from pathlib import Path
 
 from settings import Settings
 from verifier import Verdict
-from worlds import files, public_sets, sums, tables
+from worlds import files, public_sets, reward_files, sums, tables
 from worlds import puzzles as bundled
 from worlds.rewards import Rewards
 
@@ -98,6 +98,8 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
     return [Problem(*row) for row in bundled.puzzles(split, count, seed)]
 
 
+reward_terms = reward_files.terms_unrun  # the functions of --reward, their files read and not run
+reward_digest = reward_files.digest_of
 TIERS = {kind: rule.tier for kind, rule in bundled.RULES.items()}  # of the bundled puzzles
 
 

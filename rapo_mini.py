@@ -346,6 +346,8 @@ def start(given: Settings) -> Run | None:
     except BaseException:
         run.owner.release()
         raise
+    if settings.reward:
+        tell(f"reward: {' + '.join(settings.reward)}")
     tell(
         f"data: {len(run.problems)} problems; a step is {settings.prompts} prompts x "
         f"{settings.group_size} completions; run folder: {run.out}"

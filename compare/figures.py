@@ -141,29 +141,28 @@ def draw_frontier(found: Results, figure) -> None:
         "base", base, textcoords="offset points", xytext=(10, -4), color=GREY, fontsize=13
     )
     for i, name in enumerate(found.contenders()):
-        drawn = CONTENDERS[name]
-        beside = (8, 6) if i % 2 == 0 else (8, -15)  # names of two that lie close, above and below
-        runs = found.grid_runs(name) or {found.weight(name, "many"): found.curve_cells(name)}
+        drawn, best = CONTENDERS[name], found.weight(name, "many")
+        beside = (
+            (8, 6) if i % 2 == 0 else (8, -15)
+        )  # weights of two that lie close, above and below
+        runs = found.grid_runs(name) or {best: found.curve_cells(name)}
         points = {
             alpha: [float(found.values(some, k).mean()) for k in (1, most)]
             for alpha, some in runs.items()
         }
-        x, y = zip(*points.values(), strict=True)
-        look = {"linestyle": drawn.dashes, "color": drawn.colour}
-        axes.plot(x, y, **look, linewidth=1.5, marker="o", markersize=7)
+        look = {"linestyle": drawn.dashes, "color": drawn.colour, "linewidth": 1.5}
+        axes.plot(*zip(*points.values(), strict=True), **look, marker="o", markersize=7, label=name)
+        axes.plot(*points[best], "*", color=drawn.colour, markersize=17)
         for alpha, place in points.items():
-            star = alpha == found.weight(name, "many")
-            if star:
-                axes.plot(*place, "*", color=drawn.colour, markersize=17)
-            label = f"{name} {'' if alpha is None else f'{alpha:g}'}" if star else f"{alpha or ''}"
             axes.annotate(
-                label,
+                "" if alpha is None else f"{alpha:g}",
                 place,
                 textcoords="offset points",
                 xytext=beside,
                 color=drawn.colour,
-                fontsize=12 if star else 9,
+                fontsize=10,
             )
+    axes.legend(loc="lower right", fontsize=11)
     axes.margins(0.16, 0.12)
     axes.set(
         title="KL weights; the star is the one for many attempts (so far)",

@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from settings import Settings, flag
 
+LARGE = 2**29  # bytes in blocks that nobody uses, from which on they are worth a word
+
 
 class Pieces(NamedTuple):
     """Into what pieces a step is cut, as memory allows."""
@@ -56,12 +58,37 @@ def within_memory(
         try:
             return attempt(size), size
         except torch.OutOfMemoryError:
-            pass  # left before anything else is tried: the error holds the tensors of its frames
+            unused = (
+                unused_blocks()
+            )  # now; and then left, as the error holds the tensors of its frames
         size, sentence = less(size)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        tqdm.write(f"out of memory: {sentence}")
+        tqdm.write(f"out of memory: {sentence}{if_fragmented(unused)}")
+
+
+def unused_blocks() -> int:
+    """Bytes that PyTorch's allocator holds and no tensor uses; 0 without a GPU."""
+    if not torch.cuda.is_available():
+        return 0
+    return torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+
+
+def if_fragmented(unused: int) -> str:
+    """What may help where much memory was there, in blocks that did not fit.
+
+    It is not switched on for everybody: with captured graphs it has been measured by nobody here.
+
+    >>> if_fragmented(2**28)
+    ''
+    """
+    if unused < LARGE:
+        return ""
+    return (
+        f" ({unused / 2**30:.1f} GiB lay there in blocks that did not fit: on Linux the environment "
+        "variable PYTORCH_ALLOC_CONF=expandable_segments:True joins them)"
+    )
 
 
 def learn_less(pieces: Pieces) -> tuple[Pieces, str]:

@@ -10,9 +10,9 @@ import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from problems import Problem, render_prompt
+from problems import Problem, render_prompt, reward_digest, reward_terms
 from settings import Settings, flag, is_bundled, resolve
-from use.trained import Trained
+from use.trained import Trained, inputs_of_run
 
 BUNDLED_LICENCE = "mit"
 ADAPTER_FOLDER = "adapter"  # where the base is in the repository too
@@ -62,9 +62,10 @@ def card(trained: Trained, base: Base, name: str, *, curves: bool) -> str:
         f"---\n{data.to_yaml()}\n---",
         f"# {name}",
         introduction(trained, base),
-        "## What was measured",
-        table(trained, evaluation),
     ]
+    if trained.settings.reward:
+        parts += ["## What it was rewarded for", rewards(trained)]
+    parts += ["## What was measured", table(trained, evaluation)]
     if curves:
         parts.append("![Reward, entropy, KL and pass@k of the run](curves.png)")
     parts += ["## How to load it", how_to_load(trained, base, name)]
@@ -95,12 +96,39 @@ def introduction(trained: Trained, base: Base) -> str:
     task = "next-term puzzles such as `What comes next: 2, 5, 8, 11?`"
     if settings.data != "puzzles":
         task = f"the problems of `{outside(settings.data)}`"
+    reward = "a completion is rewarded if its final answer is right"
+    if settings.reward:
+        reward = "a completion is rewarded by functions of the run's own, named below"
     return (
         f"A LoRA adapter on {what}, trained by reinforcement learning with verifiable rewards on {task}: "
-        f"a completion is rewarded if its final answer is right. Method: `{settings.arm}`, "
+        f"{reward}. Method: `{settings.arm}`, "
         f"{trained_steps(trained)} steps of {settings.prompts} prompts x {settings.group_size} "
         "completions. RAPO is [arXiv 2510.03865](https://arxiv.org/abs/2510.03865)."
     )
+
+
+def rewards(trained: Trained) -> str:
+    """The run's own reward: each function with its weight and its file's hash.
+
+    The files stay where they are. The hash is that of the file that was trained with, or it is said
+    that the file has changed since, or is gone.
+    """
+    terms = reward_terms(trained.settings.reward)
+    lines = ["| function | weight | SHA-256 of its file |", "|---|---|---|"]
+    for term in terms:
+        name = f"`{outside(term.name)}`" + (" (the built-in verifier)" if term.file is None else "")
+        sha256 = "" if term.file is None else term.sha256 or "the file is not there any more"
+        lines.append(f"| {name} | {term.weight:g} | {sha256} |")
+    began = inputs_of_run(trained.folder).get("reward")
+    said = (
+        "The reward of a completion is the weighted sum. The files are not part of this repository."
+    )
+    if began and began != reward_digest(terms):
+        said += (
+            " They are not as they were when the run began: then the SHA-256 of the names, the weights "
+            f"and the files' SHA-256, a line each, was {began}."
+        )
+    return "\n".join(lines) + "\n\n" + said
 
 
 def trained_steps(trained: Trained) -> int:
@@ -120,8 +148,11 @@ def table(trained: Trained, evaluation: dict | None) -> str:
             f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}] |"
         )
     settings = trained.settings
+    solved = "solved"
+    if settings.reward:
+        solved = f"that get a reward of at least {settings.right_at:g}"
     said = (
-        f"pass@k, the share of problems solved in k attempts, on {evaluation['problems']} problems of "
+        f"pass@k, the share of problems {solved} in k attempts, on {evaluation['problems']} problems of "
         f"`{outside(settings.eval_data)}` that were not trained on, {evaluation['samples']} completions "
         f"each at temperature {settings.temperature:g}; in brackets 95% intervals over problems. "
         f"One seed: {settings.seed}."
@@ -227,6 +258,6 @@ def command_of(trained: Trained) -> str:
         if isinstance(field.default, bool):  # a switch; where None is a third choice it has a value
             words.append(name if value else name.replace("--", "--no-", 1))
             continue
-        several = value if isinstance(value, (list, tuple)) else [value]
-        words += [name, *(outside(str(v)) if field.name in PATHS else str(v) for v in several)]
+        for one in value if isinstance(value, tuple) else [value]:  # a flag that may be given again
+            words += [name, outside(str(one)) if field.name in PATHS else str(one)]
     return shlex.join(words)

@@ -34,7 +34,7 @@ from settings import Settings
 from step import prompts_of, sample_groups
 from use.folder import refuse_used, written_whole
 from use.trained import Trained, find, load
-from watch.terminal import harmless
+from watch.terminal import harmless, tell
 
 MOST_TOKENS = 256  # of a completion that is measured
 PROBLEMS = [  # where the run's own problems cannot be had
@@ -111,7 +111,7 @@ def merge(asked: Merge) -> Difference | None:
     size = sum(p.stat().st_size for p in out.glob("*.safetensors"))
     print(f"merged: {harmless(str(out))}, {size / 1e6:,.1f} MB in {asked.dtype}")
     if found:
-        print(
+        tell(
             f"|log p of the merged model - log p of the adapter on its base|, over {found.tokens} "
             f"sampled tokens: mean {found.mean:.2g}, at most {found.largest:.2g} nats"
         )
@@ -224,7 +224,7 @@ def difference(folder: Path, before: Measured, base: str) -> Difference:
     tokenizer, trained_on = AutoTokenizer.from_pretrained(folder), load_tokenizer(base)
     texts = [trained_on.decode(row) for row in before.rows]
     if any(tokenizer.encode(text) != trained_on.encode(text) for text in texts):
-        print(
+        tell(
             "AutoTokenizer makes other tokens of a text than those that were trained on: load this "
             "model's tokenizer with PreTrainedTokenizerFast.from_pretrained"
         )

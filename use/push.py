@@ -16,7 +16,7 @@ from typing import Annotated
 
 import tyro
 
-from settings import BUNDLED_BASE, is_bundled
+from settings import BUNDLED_BASE, flag, is_bundled
 from use.card import ADAPTER_FOLDER, BUNDLED_LICENCE, Base, card
 from use.folder import refuse_used, written_whole
 from use.trained import Trained, find
@@ -55,6 +55,9 @@ def push(asked: Push) -> None:
 
     Raises ValueError, naming the argument or the flag, for bad input, or with what the hub said.
     """
+    for name in ("dry_run", "base_model", "license", "model"):
+        if getattr(asked, name) == "":  # a script's unset variable is no leave to upload
+            raise ValueError(f"{flag(name)} is empty: give it a value, or leave it out")
     check_name(asked.name, "NAME")
     if asked.base_model:
         check_name(asked.base_model, "--base-model")

@@ -1,8 +1,8 @@
 """Talk to what was trained, with its base beside it: both answer the same prompt with the same noise.
 
 The prompt is put into the run's own template and sampled at the run's temperature by `sampler.sample`,
-so what is seen here is what was trained and what pass@k measures. No chat: the model has no memory of
-the last prompt, as it had none in training.
+so what is seen here is what was trained and what pass@k measures, and it is judged by the run's own
+reward. No chat: the model has no memory of the last prompt, as it had none in training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import torch
@@ -20,13 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from policy import Policy, base_weights, decode, sampling_weights
-from problems import Problem, render_prompt
+from problems import Judge, Problem, render_prompt
 from sampler import Completions
 from settings import Settings
 from step import prompts_of, sample_groups
-from use.trained import Trained, find, load
-from verifier import check_gold, verify
-from watch.terminal import harmless
+from use.trained import Trained, find, inputs_of_run, load
+from verifier import Verdict, check_gold
+from watch.terminal import harmless, tell
 
 MOST = 256  # samples of a side
 HELP = "a problem; an empty line samples again; /gold ANSWER judges what was shown; /quit or Ctrl-D"
@@ -44,6 +44,8 @@ class Talk:
     """Samples of each side."""
     gold: str | None = None
     """The right answer: then each sample gets its verdict."""
+    reward: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """As rapo_mini.py's: what judges the samples. (): the run's, else verify."""
     temperature: float | None = None
     """Sampling temperature. None: the run's."""
     max_new_tokens: int | None = None
@@ -66,6 +68,7 @@ class Answers:
 
     texts: list[str]
     ended: list[bool]  # False: cut off at --max-new-tokens
+    verdicts: list[Verdict] = field(default_factory=list)  # empty: nobody judged
 
 
 def talk(asked: Talk) -> None:
@@ -75,19 +78,24 @@ def talk(asked: Talk) -> None:
     """
     if not 1 <= asked.n <= MOST:
         raise ValueError(f"--n {asked.n} must lie between 1 and {MOST}")
-    if asked.gold is not None:
-        check_gold_given(asked.gold)
     same = ("model", "quant", "temperature", "max_new_tokens", "prompt_template", "seed", "threads")
-    trained = find(asked.run, **{name: getattr(asked, name) for name in same})
+    changed = {name: getattr(asked, name) for name in same} | {"reward": asked.reward or None}
+    trained = find(asked.run, **changed)
     settings = trained.settings
     render_prompt(settings.prompt_template, Problem("", ""))  # refuse a template without a place
     if asked.prompt is not None:
         check_text(asked.prompt)
+    grader = Grader(trained, given=bool(asked.reward))
+    if asked.gold is not None:
+        grader.check_gold(asked.gold, "--gold")
     print(
         f"{harmless(asked.run)}: {asked.n} samples of each side, at temperature {settings.temperature:g}",
         flush=True,
     )
-    talker = Talker(trained, asked.n)
+    if grader.said:
+        missing = asked.gold is None and grader.needs_gold
+        tell(grader.said + (", once there is a right answer (--gold)" if missing else ""))
+    talker = Talker(trained, asked.n, grader)
     if asked.prompt is not None:
         talker.ask(asked.prompt, asked.gold)
         return
@@ -98,20 +106,63 @@ def talk(asked: Talk) -> None:
             print(f"use: {error}", file=sys.stderr)
 
 
-def check_gold_given(gold: str) -> None:
-    """Raise ValueError if no verifier can read this gold answer."""
-    try:
-        check_gold(gold)
-    except ValueError as error:
-        raise ValueError(f"{harmless(str(error))} (--gold)") from error
-
-
 def check_text(text: str) -> None:
     """Raise ValueError for a prompt that is no text."""
     if not text.strip():
         raise ValueError("PROMPT is empty: give a problem, or leave it out to be asked for one")
     if any("\ud800" <= c <= "\udfff" for c in text):
         raise ValueError("PROMPT holds bytes that are not UTF-8")
+
+
+# ---------------------------------------------------------------- what the answers are worth
+
+
+class Grader:
+    """Judges answers as the run's were: by its own reward, or by the verifier where a gold is given."""
+
+    def __init__(self, trained: Trained, given: bool):
+        """given: by --reward of this command. Raises ValueError if that one cannot be used.
+
+        A reward of the run that cannot be had any more costs the verdicts, not the talk.
+        """
+        settings = trained.settings
+        try:
+            self.judge = Judge(settings)
+        except ValueError as error:
+            if given:
+                raise
+            tell(harmless(f"{error}: no verdicts by the run's own reward (--reward gives another)"))
+            settings = replace(settings, reward=(), right_at=1.0)
+            self.judge = Judge(settings)
+        self.own = settings.reward not in ((), ("verify",))
+        self.right_at = 1.0 if given else settings.right_at
+        self.needs_gold = "verify" in [term.name for term in self.judge.rewards.terms]
+        self.said = self.introduction(settings, given, inputs_of_run(trained.folder).get("reward"))
+
+    def introduction(self, settings: Settings, given: bool, began: str | None) -> str:
+        """Whose reward judges; "" for the verifier alone. began: the run's hash of it."""
+        if not self.own:
+            return ""
+        same = began in (None, self.judge.rewards.sha256())
+        whose = "that of the run" if same else "which has changed since the run began"
+        named = " + ".join(settings.reward)
+        return harmless(f"judged by {named}{'' if given else ', ' + whose}")
+
+    def check_gold(self, gold: str, which: str) -> None:
+        """Raise ValueError if the verifier is to judge and cannot read this gold answer."""
+        if not self.needs_gold:
+            return
+        try:
+            check_gold(gold)
+        except ValueError as error:
+            raise ValueError(f"{harmless(str(error))} ({which})") from error
+
+    def judged(self, sides: list[Answers], prompt: str, gold: str | None) -> list[Answers]:
+        """Both sides with a verdict for each answer; as they are where a gold is needed and not given."""
+        if gold is None and self.needs_gold:
+            return sides
+        problem = Problem(prompt, gold or "")
+        return [replace(side, verdicts=self.judge([problem], side.texts)[0]) for side in sides]
 
 
 # ---------------------------------------------------------------- the conversation
@@ -144,10 +195,10 @@ def lines(prepare: Callable[[], None]) -> Iterator[str]:
 class Talker:
     """A conversation: the models, the last answers, how often the noise was drawn."""
 
-    def __init__(self, trained: Trained, n: int):
+    def __init__(self, trained: Trained, n: int, grader: Grader):
         """Load base and adapter. Raises ValueError if they do not fit."""
-        self.trained, self.policy, self.n = trained, load(trained), n
-        self.asked, self.shown = "", []
+        self.trained, self.policy, self.n, self.grader = trained, load(trained), n, grader
+        self.asked, self.sides = "", []
 
     def see_history(self) -> None:
         """Lines can be edited, and those of earlier conversations come back with the arrow keys."""
@@ -166,10 +217,10 @@ class Talker:
         """Do what a line asks for. Raises ValueError, with the reason, for one that makes no sense."""
         word, _, rest = line.strip().partition(" ")
         if word == "/gold":
-            check_gold_given(rest)
-            if not self.shown:
+            self.grader.check_gold(rest, "/gold")
+            if not self.sides:
                 raise ValueError("/gold judges what was shown: ask for something first")
-            print_side_by_side(*self.shown, self.trained.settings.max_new_tokens, rest.strip())
+            self.show(rest.strip())
         elif word in ("/help", "/?"):
             print(HELP)
         elif word.startswith("/"):
@@ -186,8 +237,13 @@ class Talker:
         check_text(prompt)
         self.asked = prompt
         say_unknown(self.policy, prompt)
-        self.shown = both_sides(self.policy, prompt, self.trained.settings, self.n)
-        print_side_by_side(*self.shown, self.trained.settings.max_new_tokens, gold)
+        self.sides = both_sides(self.policy, prompt, self.trained.settings, self.n)
+        self.show(gold)
+
+    def show(self, gold: str | None) -> None:
+        """The last answers, judged where that is possible."""
+        sides = self.grader.judged(self.sides, self.asked, gold)
+        print_side_by_side(*sides, self.trained.settings.max_new_tokens, self.grader)
 
 
 def keep_history(readline, kept) -> None:
@@ -246,8 +302,8 @@ def answers_of(policy: Policy, drawn: Completions) -> Answers:
     return Answers(decode(policy, drawn.tokens, drawn.mask), drawn.ended.tolist())
 
 
-def print_side_by_side(base: Answers, trained: Answers, limit: int, gold: str | None) -> None:
-    """Two columns, a row for each pair of samples; with a gold answer each has its verdict.
+def print_side_by_side(base: Answers, trained: Answers, limit: int, grader: Grader) -> None:
+    """Two columns, a row for each pair of samples, with their verdicts where there are some.
 
     limit: --max-new-tokens, for the completions that it cut off.
     """
@@ -255,9 +311,8 @@ def print_side_by_side(base: Answers, trained: Answers, limit: int, gold: str | 
     table = Table(box=None, pad_edge=False, expand=True, width=width, padding=(0, 2, 1, 0))
     table.add_column("")
     for name, side in (("base", base), ("trained", trained)):
-        right = "" if gold is None else f": {rights(side, gold)} of {len(side.texts)} right"
-        table.add_column(name + right, ratio=1, overflow="fold")
-    rows = zip(shown(base, limit, gold), shown(trained, limit, gold), strict=True)
+        table.add_column(name + counted(side, grader), ratio=1, overflow="fold")
+    rows = zip(shown(base, limit, grader), shown(trained, limit, grader), strict=True)
     for number, (one, other) in enumerate(rows, start=1):
         table.add_row(str(number), one, other)
     console = Console(file=sys.stdout, width=width, highlight=False)
@@ -266,18 +321,25 @@ def print_side_by_side(base: Answers, trained: Answers, limit: int, gold: str | 
     print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
-def rights(side: Answers, gold: str) -> int:
-    return sum(verify(text, gold).reward > 0 for text in side.texts)
+def counted(side: Answers, grader: Grader) -> str:
+    """How many of a side's answers are right; of a reward of one's own the mean too."""
+    if not side.verdicts:
+        return ""
+    rewards = [verdict.reward for verdict in side.verdicts]
+    right = f"{sum(r >= grader.right_at for r in rewards)} of {len(rewards)} right"
+    return f": reward {sum(rewards) / len(rewards):.2f}, {right}" if grader.own else f": {right}"
 
 
-def shown(side: Answers, limit: int, gold: str | None) -> Iterator[Text]:
+def shown(side: Answers, limit: int, grader: Grader) -> Iterator[Text]:
     """Each completion with what a terminal would obey made visible, its end, and its verdict."""
-    for text, ended in zip(side.texts, side.ended, strict=True):
+    verdicts = side.verdicts or [None] * len(side.texts)
+    for text, ended, verdict in zip(side.texts, side.ended, verdicts, strict=True):
         cell = Text("\n".join(harmless(line) for line in text.split("\n")).strip())
         if not ended:
             cell.append(f" [cut off at {limit} tokens]", style="dim")
-        if gold is not None:
-            reason = verify(text, gold).reason
-            said = "right" if reason == "correct" else reason.replace("_", " ")
-            cell.append(f"\n-> {said}", style="green" if reason == "correct" else "red")
+        if verdict is not None:
+            said = "right" if verdict.reason == "correct" else verdict.reason.replace("_", " ")
+            worth = f"{verdict.reward:g} " if grader.own else ""
+            style = "green" if verdict.reward >= grader.right_at else "red"
+            cell.append(f"\n-> {worth}{harmless(said)}", style=style)
         yield cell

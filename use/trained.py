@@ -71,15 +71,22 @@ def find(run: str, model: str | None = None, quant: str | None = None, **changed
 
 def check_base(model: str, folder: Path) -> None:
     """Raise ValueError unless a base in a folder of this disk is the one that the run began with."""
-    try:
-        known = load_run(folder)["inputs"]["model"]
-    except (ValueError, KeyError):
-        return  # a run of python -m scale keeps no hashes
+    known = inputs_of_run(folder).get("model")
+    if known is None:
+        return
     if Path(model).is_dir() and model_digest(model, None) != known:
         raise ValueError(
             f"the base {model} is not the one that the run in {folder} was trained on (another hash): "
             "name that one with --model"
         )
+
+
+def inputs_of_run(folder: Path | None) -> dict[str, str]:
+    """The hashes of what the run in a folder began with; {} where it kept none, as `python -m scale`."""
+    try:
+        return dict(load_run(folder)["inputs"]) if folder else {}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def named_base(adapter: Path) -> str:

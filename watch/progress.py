@@ -129,7 +129,7 @@ def one_group(rolled: Rollout, step: int, right_at: float, most: int = 8) -> str
         lines.append(cut(f"{named:<34} {' '.join(rolled.texts[first].split())}", WIDTH - 3))
     if len(kinds) > most:
         rest = sum(count for _, count in kinds.most_common()[most:])
-        lines.append(f"... and {len(kinds) - most} more, {rest} completions")
+        lines.append(f"... and {len(kinds) - most} more, in {rest} of the {group}")
     return "\n  ".join(lines)
 
 

@@ -33,7 +33,8 @@ def short_table(comparison) -> str:
     ]
     for split in SHORT:
         count = int(comparison.splits()[split].sum())
-        for k in ks if count else ():
+        same = split != SHORT[0] and count == len(comparison.problems)  # as Full: nothing is Hard
+        for k in ks if count and not same else ():
             base, trained, gap = at[k][split].values()
             name = f"{SPLITS[split]} {count:>5}" if k == ks[0] else ""
             sure = " *" if excludes_0(gap) else ""
@@ -41,8 +42,9 @@ def short_table(comparison) -> str:
                 f"{name:<11} {f'pass@{k}':<9}{base.mean:>8.3f}{trained.mean:>9.3f}    "
                 f"{gap.signed()}{sure}"
             )
-    lines += ["* the interval excludes 0", wrapped(in_words(comparison))]
-    return "\n".join(lines)
+    if any(line.endswith("*") for line in lines):
+        lines.append("* the interval excludes 0")
+    return "\n".join([*lines, wrapped(in_words(comparison))])
 
 
 def excludes_0(gap) -> bool:

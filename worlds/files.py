@@ -76,9 +76,14 @@ def read_own(
 
 @functools.cache
 def say_once(sentence: str) -> None:
-    """Print a sentence, in lines of a screen: one that both sides of a run would say is said once."""
+    """Print a sentence, `folded`: one that both sides of a run would say is said once."""
+    print(folded(sentence))
+
+
+def folded(sentence: str) -> str:
+    """A sentence in lines of a screen; a word that is longer, such as a path, stays whole."""
     options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
-    print(textwrap.fill(sentence, 79, **options))
+    return textwrap.fill(sentence, 79, **options)
 
 
 def has_test(data: str, flag: str) -> bool:

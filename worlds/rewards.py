@@ -15,28 +15,27 @@ a trial is refused before anything is trained.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
 import inspect
-import math
-import re
 import signal
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 
 from tqdm import tqdm
 
 from verifier import Verdict, extract_answer, verify
+from worlds.files import folded
+from worlds.reward_files import (
+    BUILT_IN,
+    LARGEST,
+    SHOWN,
+    Term,
+    digest_of,
+    read_term,
+    said_of,
+    shown,
+)
 
-BUILT_IN = "verify"
 FAILED = "reward_error"  # the reason of a completion on which a function failed
-LARGEST = 1e6  # a reward beyond it is taken for a mistake; float32 has to square it
-SHOWN = 60  # characters of a completion or a value in a sentence
 TRL_OWN = (
     "trainer_state",
     "log_extra",
@@ -52,107 +51,6 @@ class Late(BaseException):
 
 class Faulty(Exception):
     """A function returned something that is no reward."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """One function of --reward and its weight in the sum."""
-
-    name: str  # verify, or FILE.py:NAME
-    weight: float = 1.0
-    function: Callable | None = None  # None: the verifier
-    by_batch: bool = False  # TRL's kind: a list for a list of completions
-    sha256: str = ""  # of the file
-
-    @property
-    def short(self) -> str:
-        """Its name in metrics and on the screen."""
-        return self.name.rpartition(":")[2]
-
-
-# ---------------------------------------------------------------- from the flag to functions
-
-
-def read_term(text: str) -> Term:
-    """The function and the weight that a --reward names. Raises ValueError, in one sentence.
-
-    >>> read_term("verify=0.5")
-    Term(name='verify', weight=0.5, function=None, by_batch=False, sha256='')
-    """
-    found = re.fullmatch(rf"({BUILT_IN}|(.+\.py):([A-Za-z_]\w*))(?:=(.*))?", text.strip())
-    if not found:
-        raise ValueError(
-            f"--reward {text!r} must be {BUILT_IN} or FILE.py:NAME, with =WEIGHT behind it if not 1"
-        )
-    name, file, function, weight = found.groups()
-    try:
-        number = 1.0 if weight is None else float(weight)
-    except ValueError:
-        number = math.nan
-    if not 0 < abs(number) <= LARGEST:
-        raise ValueError(
-            f"--reward {text!r}: the weight {weight!r} must be a finite number and not 0"
-        )
-    if file is None:
-        return Term(name, number)
-    called, sha256 = load(Path(file), function)
-    return Term(name, number, called, takes_batches(called, name), sha256)
-
-
-def load(path: Path, name: str) -> tuple[Callable, str]:
-    """The function in a file, and the file's SHA-256; runs the file. Raises ValueError, naming it."""
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"--reward {path}: {error.strerror or error}") from error
-    sha256 = hashlib.sha256(source).hexdigest()
-    loader = SourceFileLoader(f"reward_{sha256[:12]}", str(path))
-    module = importlib.util.module_from_spec(
-        importlib.util.spec_from_loader(loader.name, loader, origin=str(path))
-    )
-    module.__file__ = str(path)
-    sys.modules[loader.name] = module
-    folder = str(path.absolute().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # last: its neighbours can be imported, and hide nothing
-    try:  # from the bytes that were hashed, past any cache
-        exec(loader.source_to_code(source, str(path)), module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"--reward {path} cannot be imported: {said_of(error, path)}") from error
-    called = getattr(module, name, None)
-    if not callable(called):
-        here = [
-            n for n, f in vars(module).items()
-            if inspect.isfunction(f) and f.__module__ == loader.name
-        ]  # fmt: skip
-        raise ValueError(
-            f"--reward {path} has no function {name}; it has {', '.join(here) or 'none'}"
-        )
-    return called, sha256
-
-
-def takes_batches(function: Callable, name: str) -> bool:
-    """Is it TRL's kind? Raises ValueError for what is neither kind."""
-    if inspect.iscoroutinefunction(function) or inspect.isclass(function):
-        what = "a class" if inspect.isclass(function) else "async"
-        raise ValueError(f"--reward {name} is {what}: give a plain function")
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        parameters = {}
-    if "completion_ids" in parameters:
-        raise ValueError(
-            f"--reward {name} asks for completion_ids, which are not kept here: grade the text"
-        )
-    if "completions" in parameters:
-        return True
-    with contextlib.suppress(TypeError):
-        inspect.signature(function).bind("completion", {})
-        return False
-    raise ValueError(
-        f"--reward {name} takes ({', '.join(parameters)}): it must take (completion, problem), or as in "
-        "TRL (prompts, completions, **columns)"
-    )
 
 
 # ---------------------------------------------------------------- from functions to rewards
@@ -174,9 +72,8 @@ class Rewards:
             raise ValueError(f"--reward {twice} is given twice: add up its weights")
 
     def sha256(self) -> str:
-        """The hash of all that decides a reward: functions, weights, files."""
-        said = [f"{t.short} {t.weight!r} {t.sha256}" for t in self.terms]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+        """`digest_of` its functions."""
+        return digest_of(self.terms)
 
     def __call__(
         self, rows: Sequence[Row], texts: Sequence[str]
@@ -237,11 +134,15 @@ class Rewards:
             why = f"took longer than {seconds:g} s (--reward-seconds)"
         except Faulty as error:
             why = str(error)
-        except (Exception, SystemExit) as error:
-            why = f"raised {said_of(error, Path(term.name.rpartition(':')[0]))}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, GeneratorExit and the like among them
+            why = f"raised {said_of(error, term.file)}"
             if isinstance(error, KeyError) and row:
                 why += f", a problem has {', '.join(row)}"
-        on = f"the completion {texts[0][:SHOWN]!r}" if len(texts) == 1 else f"{len(texts)} of them"
+        on = f"the completion {texts[0][:SHOWN]!r}"
+        if row is None:
+            on = f"{len(texts)} completions, the first of them {texts[0][:SHOWN]!r}"
         self.fault = f"--reward {term.name} {why}; on {on}"
         if not self.trial:
             self.tell((term.name, why.split("(")[0]), f"{self.fault}: it counts as 0")
@@ -250,7 +151,7 @@ class Rewards:
     def tell(self, what, sentence: str) -> None:
         """Say something, above the bar, once."""
         if what not in self.told:
-            tqdm.write(sentence)
+            tqdm.write(folded(sentence))
         self.told.add(what)
 
     def as_trl(self) -> Callable[..., list[float]]:
@@ -374,26 +275,3 @@ def within(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def said_of(error: BaseException, path: Path) -> str:
-    """An exception in one line, with its line in the file; harmless, whatever it holds.
-
-    >>> said_of(ValueError("\\x1b[2J"), Path("mine.py"))
-    "ValueError('\\\\x1b[2J')"
-    """
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-    frames = traceback.extract_tb(error.__traceback__)
-    line = line or next((f.lineno for f in reversed(frames) if f.filename == str(path)), None)
-    said = f"{type(error).__name__}({shown(str(error)) if str(error) else ''})"
-    return said + (f" in line {line}" if line else "")
-
-
-def shown(value: object) -> str:
-    """A value as Python writes it, cut short: control characters come out as escapes.
-
-    >>> shown("\\x1b[2J"), shown(None)
-    ("'\\\\x1b[2J'", 'None')
-    """
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -41,6 +41,8 @@ class Source(NamedTuple):
 
 def is_named(data: str) -> bool:
     """Can the words name a file, a folder, or a data set of the hub?"""
+    if not data:  # Path("") is the folder one works in
+        return False
     return Path(data).exists() or Path(data).suffix in SUFFIXES or hub_name(data) is not None
 
 

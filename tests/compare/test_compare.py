@@ -311,14 +311,15 @@ def test_labels_are_spread():
 # ---------------------------------------------------------------- the command
 
 COMMAND = [sys.executable, "-m", "compare", "--quick"]
-COMMAND += ["--steps", "5", "--problems", "4", "--pool", "6", "--samples", "4"]
+COMMAND += ["--steps", "4", "--problems", "4", "--pool", "6", "--samples", "4"]
 COMMAND += ["--hard-samples", "4"]
 
 
 def run(out, jobs, **options):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*COMMAND, "--out", str(out), "--jobs", str(jobs)]
     return subprocess.Popen(
-        [*COMMAND, "--out", str(out), "--jobs", str(jobs)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment, cwd=ROOT, start_new_session=True, **options,
     )  # fmt: skip
 
@@ -340,7 +341,7 @@ def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert len(without_seconds(tmp_path / "whole")) == 3
-    again = run(tmp_path / "killed", 2)
+    again = run(tmp_path / "killed", 1)
     same_table, errors = again.communicate(timeout=600)
     assert again.returncode == 0, errors
     screen = Path(f"{log.parent}.screen.txt").read_text()

@@ -132,3 +132,22 @@ def test_what_is_lowered_first():
             names.append(sentence.split("--")[1])
     assert names == ["micro-batch 1", "chunk-tokens 1"]
     assert room.learn_less(pieces._replace(micro_batch=9))[0].micro_batch == 4
+
+
+@pytest.mark.parametrize(("reserved", "said"), [(5.0, True), (4.1, False)])
+def test_much_memory_in_small_blocks_is_said_with_its_remedy(monkeypatch, capsys, reserved, said):
+    """4 GiB in tensors when it ran out; afterwards, when they are freed, the figure would be another."""
+    allocated = [4 * 2**30, 0]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: int(reserved * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: allocated.pop(0))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+
+    def attempt(size):
+        if size > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    room.within_memory(attempt, 2, lambda size: (size // 2, "again"))
+    screen = capsys.readouterr().out
+    assert "out of memory: again" in screen
+    assert ("1.0 GiB" in screen and "expandable_segments:True" in screen) == said

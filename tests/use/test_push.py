@@ -1,5 +1,6 @@
 """python -m use push: the files, the card, and a hub that answers (`fake_hub.py`)."""
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import torch
 import yaml
 from fake_hub import TOKEN, fake_hub
 
+import rapo_mini
 from machine.loading import load_tokenizer
 from policy import encode_prompts, load_policy
 from settings import BUNDLED_BASE, Settings, resolve
@@ -140,6 +142,7 @@ RUNS = [
     {"arm": "no-kl"},
     {"kl_form": "sampled", "tau_max": 3.0},
     {"phi": "inverse", "prompt_template": "Q: {problem}\nA:", "temperature": 0.7},
+    {"reward": ("verify", "verify=0.5"), "right_at": 0.5},
     {"phi_min": 0.3, "eval_problems": 0, "quant": "nf4", "updates": 2, "adapter": "runs/first"},
 ]
 
@@ -155,7 +158,40 @@ def test_the_cards_command_makes_the_same_run(finished_run, tmp_path, monkeypatc
     assert {k: v for k, v in ours.items() if k != "out"} == {
         k: v for k, v in theirs.items() if k != "out"
     }
-    assert len(words) <= 4 + 2 * len(given), words  # only what was chosen
+    chosen = sum(len(v) if isinstance(v, tuple) else 1 for v in given.values())
+    assert len(words) <= 4 + 2 * chosen, words  # only what was chosen
+
+
+def test_a_reward_of_ones_own_is_named_with_its_weight_and_hash(finished_run, tmp_path):
+    """By names, never by a path; and it says so where a file is not what was trained with."""
+    mine = tmp_path / "mine.py"
+    mine.write_text("raise SystemExit('nobody runs this')\n")
+    sha256 = hashlib.sha256(mine.read_bytes()).hexdigest()
+    own = {"reward": ("verify", f"{mine}:even=0.5"), "right_at": 0.5}
+    text = card_of(finished_run, QWEN, **own)
+    assert f"| `mine.py:even` | 0.5 | {sha256} |" in text
+    assert "| `verify` (the built-in verifier) | 1 |  |" in text
+    assert "--reward verify --reward mine.py:even=0.5 " in text and "--right-at 0.5" in text
+    assert "that get a reward of at least 0.5" in text and "final answer is right" not in text
+    assert str(tmp_path) not in text and "not as they were" not in text
+    mine.unlink()
+    assert "| `mine.py:even` | 0.5 | the file is not there any more |" in card_of(
+        finished_run, QWEN, **own
+    )
+    assert "What it was rewarded for" not in card_of(finished_run, QWEN)
+
+
+def test_a_card_says_that_a_rewards_file_has_changed_since_the_run(tmp_path):
+    (tmp_path / "mine.py").write_text("def even(completion, problem): return 1.0\n")
+    own = {"reward": (f"{tmp_path}/mine.py:even",), "out": str(tmp_path / "run"), "steps": 1}
+    small = {"prompts": 1, "group_size": 2, "max_new_tokens": 4, "threads": 1, "eval_problems": 0}
+    assert rapo_mini.main(Settings(**own, **small)) == 0
+    began = json.loads((tmp_path / "run" / "config.json").read_text())["run"]["inputs"]["reward"]
+    assert began not in card_of(tmp_path / "run", QWEN)
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write("# changed\n")
+    text = card_of(tmp_path / "run", QWEN)
+    assert "not as they were when the run began" in text and began in text
 
 
 def test_a_path_in_the_command_is_a_name(finished_run, tmp_path):
@@ -231,6 +267,15 @@ BAD = {
     "dry_run": ("no/such/folder/look", "--dry-run"),
     "model": ("not/here/at/all", "--model"),
 }
+
+
+@pytest.mark.parametrize("empty", ["dry_run", "base_model", "license", "model"])
+def test_an_empty_value_is_refused_and_never_uploads(finished_run, monkeypatch, capsys, empty):
+    """As where a script's variable is not set: `--dry-run "$FOLDER"`."""
+    monkeypatch.setattr(room, "check_login", lambda name: None)
+    monkeypatch.setattr(room, "upload", lambda *given: pytest.fail("uploaded"))
+    assert main(Push(str(finished_run), "me/mine", **{empty: ""})) == 2
+    assert f"--{empty.replace('_', '-')} is empty" in sentence(capsys)
 
 
 @pytest.mark.parametrize("which", BAD)

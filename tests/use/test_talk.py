@@ -121,6 +121,83 @@ def test_a_run_of_scale_has_more_settings_and_is_talked_to_all_the_same(
     assert "trained" in talked(capsys, run, PUZZLE, n=1)
 
 
+# ---------------------------------------------------------------- the run's own reward
+
+OWN = r"""
+def length(completion, problem):
+    return (len(completion) / 1000, "by length \x1b[2J") if problem["prompt"].endswith("?\n") else 9.0
+
+def by_column(completions, level, **columns):
+    return [1.0] * len(completions)
+"""
+
+
+def rewarded(run, folder, *reward, **changed) -> str:
+    """A copy of the run that says of itself that these functions rewarded it."""
+    (folder / "mine.py").write_text(OWN)
+    copy = shutil.copytree(run, folder / "rewarded")
+    config = json.loads((copy / "config.json").read_text())
+    config = {k: v for k, v in config.items() if k != "run"} | changed
+    config["reward"] = [text.format(folder / "mine.py") for text in reward]
+    (copy / "config.json").write_text(json.dumps(config))
+    return str(copy)
+
+
+def test_the_runs_own_reward_judges_and_needs_no_gold(finished_run, tmp_path, capsys):
+    run = rewarded(finished_run, tmp_path, "{}:length", right_at=0.04)
+    asked = Talk(run, PUZZLE, n=3)
+    shown = talked(capsys, run, PUZZLE, n=3)
+    said = " ".join(shown.split())
+    assert "mine.py:length, that of the run" in said and "\x1b" not in shown
+    trained = room.find(run)
+    base, ours = room.both_sides(room.load(trained), PUZZLE, trained.settings, asked.n)
+    lengths = [len(text) / 1000 for side in (base, ours) for text in side.texts]
+    for worth in lengths:
+        assert f"-> {worth:g} by length" in said
+    for name, worths in (("base", lengths[:3]), ("trained", lengths[3:])):
+        right = sum(worth >= 0.04 for worth in worths)
+        assert f"{name}: reward {sum(worths) / 3:.2f}, {right} of 3 right" in said
+    assert talked(capsys, run, PUZZLE, n=3, gold="no number").count("by length") == 6
+
+
+def test_a_reward_with_the_verifier_in_it_waits_for_the_gold(finished_run, tmp_path, capsys):
+    run = rewarded(finished_run, tmp_path, "verify", "{}:length=0.5")
+    shown = talked(capsys, run, PUZZLE, n=2)
+    assert "-> " not in shown and "once there is a right answer" in " ".join(shown.split())
+    shown = talked(capsys, run, PUZZLE, n=2, gold="14")
+    assert shown.count("-> ") == 4 and "once there is" not in shown
+    shown = talked(capsys, run, PUZZLE, n=2, gold="14", reward=("verify",))
+    assert shown.count("-> ") == 4 and "reward" not in shown.split("temperature 1")[1]
+    assert main(Talk(run, PUZZLE, gold="}{")) == 2 and "--gold" in sentence(capsys)
+
+
+def test_a_reward_of_the_run_that_is_gone_costs_the_verdicts_and_not_the_talk(
+    finished_run, tmp_path, capsys
+):
+    run = rewarded(finished_run, tmp_path, "{}:length", right_at=9.0)
+    (tmp_path / "mine.py").unlink()
+    said = " ".join(talked(capsys, run, PUZZLE, n=2).split())
+    assert "No such file" in said and "no verdicts by the run's own reward" in said
+    assert "-> " not in said and "trained" in said
+    assert talked(capsys, run, PUZZLE, n=2, gold="14").count("-> ") == 4, "the verifier judges"
+    given = f"{tmp_path / 'mine.py'}:length"
+    assert main(Talk(run, PUZZLE, reward=(given,))) == 2 and "No such file" in sentence(capsys)
+    assert talked(capsys, run, PUZZLE, n=2, gold="14", reward=("verify",)).count("-> ") == 4
+
+
+def test_a_reward_that_has_changed_since_is_said(finished_run, tmp_path, capsys, monkeypatch):
+    run = rewarded(finished_run, tmp_path, "{}:length")
+    monkeypatch.setattr(room, "inputs_of_run", lambda folder: {"reward": "another"})
+    said = " ".join(talked(capsys, run, PUZZLE, n=1).split())
+    assert "which has changed since the run began" in said
+
+
+def test_a_function_that_needs_what_a_talk_has_not_is_said_once(finished_run, tmp_path, capsys):
+    shown = talked(capsys, rewarded(finished_run, tmp_path, "{}:by_column"), PUZZLE, n=2)
+    assert shown.count("missing 1 required positional argument") == 1, shown
+    assert shown.count("reward error") == 4
+
+
 # ---------------------------------------------------------------- a terminal
 
 
@@ -248,6 +325,7 @@ BAD = {
     "temperature": 0.0,
     "max_new_tokens": 0,
     "prompt_template": "no place for it",
+    "reward": ("mine.py",),
     "model": "not/here/at/all",
     "threads": -1,
     "seed": 10**15,

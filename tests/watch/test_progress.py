@@ -56,7 +56,7 @@ def test_many_answers_are_counted_and_nothing_is_wider_than_80_columns():
     many = [Verdict(float(i == 0), "correct" * 9, f"{i}{evil}", None) for i in range(30)]
     rolled = group_of(many, [evil] * 30, problem=evil, gold=evil)
     shown = progress.one_group(rolled, 50, 1.0)
-    assert "... and 22 more, 22 completions" in shown and "\x1b" not in shown
+    assert "... and 22 more, in 22 of the 30" in shown and "\x1b" not in shown
     for line in shown.splitlines():
         wide = sum(1 + (c in "漢字") for c in line)
         assert wide <= 80, line
@@ -90,13 +90,21 @@ def comparison_of(base, trained, problems=60, n=64):
     )
 
 
+def ks_of(lines):
+    return [line.split("pass@")[1].split()[0] for line in lines if "pass@" in line]
+
+
 def test_the_short_table_has_three_k_marks_what_is_sure_and_says_what_it_means():
     lines = comparison_of(8, 30).summary().splitlines()
-    ks = [line.split("pass@")[1].split()[0] for line in lines if "pass@" in line]
-    assert ks == ["1", "8", "64"] * 2  # Full and Easy; no problem is Hard
-    assert sum(line.endswith("*") for line in lines) == 4  # at 64 both solve everything
+    assert ks_of(lines) == ["1", "8", "64"]  # Full alone: no problem is Hard, so Easy is the same
+    assert sum(line.endswith("*") for line in lines) == 2  # at 64 both solve everything
     assert "the interval excludes 0" in " ".join(lines)
-    assert all(len(line) <= 80 for line in lines)
+    split = comparison_of(0, 30).summary().splitlines()
+    assert ks_of(split) == ["1", "8", "64"] * 3  # Full, Easy, Hard
+    assert sum(line.endswith("*") for line in split) == 8  # of Easy the base solves all in 64
+    assert all(len(line) <= 80 for line in lines + split)
+    equal = comparison_of(8, 8).summary()
+    assert "*" not in equal and "excludes" not in equal, "no mark, and none explained"
     full = comparison_of(8, 30).table().splitlines()
     assert all(len(line) <= 80 for line in full) and any("By kind" in line for line in full)
 

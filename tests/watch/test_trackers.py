@@ -1,11 +1,13 @@
 """--report-to: what a tracker is told is what metrics.jsonl has, and none that fails ends a run."""
 
 import json
+import re
 import sqlite3
 import subprocess
+import sys
 
 import pytest
-from faults.runs import MEASURED, flags, metrics_of, process, resume, run, sentence
+from faults.runs import MEASURED, ROOT, flags, metrics_of, process, resume, run, sentence
 
 from watch import trackers
 
@@ -171,6 +173,42 @@ def test_tensorboards_event_file_is_read_back(tmp_path):
     assert [e.step for e in samples] == [0, 2]
     text = samples[0].tensor_proto.string_val[0].decode()
     assert text.startswith("| step | problem | gold | completion |") and "What comes next" in text
+
+
+def served(folder):
+    """TensorBoard on a free port of this machine, as the README starts it: its process and address."""
+    line = "tensorboard --logdir runs"
+    assert f"\n{line}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "tensorboard.main", *line.split()[1:], "--port", "0"]
+    server = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    for line in server.stderr:
+        if found := re.search(r"http://\S+", line.partition(" at ")[2]):
+            return server, found[0]
+    raise AssertionError("TensorBoard has ended")
+
+
+def test_a_browser_shows_the_run_in_tensorboard(tmp_path, browser):
+    """The page itself: the run by its name, metrics under their names, samples, the curves."""
+    pytest.importorskip("tensorboard")
+    assert run(tmp_path / "runs" / "watched", report_to="tensorboard", **REPORTED) == 0
+    server, address = served(tmp_path)
+    try:
+        page = browser.new_page()
+        page.goto(address)
+        page.get_by_text("watched/tensorboard").first.wait_for(timeout=60_000)
+        for name in ("effective_sample_size", "curves", "completion_tokens"):
+            assert page.get_by_text(name, exact=True).count(), name
+        page.get_by_role("tab", name="Text").click()
+        page.get_by_text("What comes next").first.wait_for(timeout=60_000)
+        assert page.get_by_text("samples/text_summary").count()
+        page.get_by_role("tab", name="Images").click()
+        picture = page.locator("img").first
+        picture.wait_for(timeout=60_000)
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+        page.close()
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
 
 
 def test_a_table_in_markdown_is_shown_as_it_is():

@@ -148,6 +148,7 @@ def test_own_rewards_need_no_gold_that_the_verifier_reads_nor_any(tmp_path):
 
 
 BAD = {
+    "an empty name": (None, None, {}, "'' is neither puzzles, sums, a set known here"),
     "no such file": ("gone.csv", None, {}, "could not be read"),
     "an empty folder": ("void/", None, {}, "holds no file that ends in"),
     "no parquet": ("a.parquet", b"PAR1", {}, "is no Parquet file"),
@@ -186,11 +187,11 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_bad_data_is_one_sentence_and_exit_code_2(tmp_path, capsys, what):
     name, content, flags, names = BAD[what]
-    if name.endswith("/"):
+    if name and name.endswith("/"):
         (tmp_path / name).mkdir()
     elif content is not None:
         (tmp_path / name).write_bytes(content)
-    assert run(tmp_path / "run", data=str(tmp_path / name), **flags) == 2
+    assert run(tmp_path / "run", data=str(tmp_path / name) if name else "", **flags) == 2
     said = sentence(capsys)
     assert re.search(names, said) and "--" in said, said
     assert not (tmp_path / "run").exists()

@@ -20,7 +20,8 @@ from problems import Judge, Problem, load_problems
 from settings import Settings, resolve
 from step import advantage_and_phi, rollout
 from verifier import verify
-from worlds.rewards import Rewards, read_term, within
+from worlds.reward_files import read_term
+from worlds.rewards import Rewards, within
 
 MINE = r"""
 import time
@@ -54,7 +55,21 @@ def odd_ones(completion, problem):
         raise RuntimeError("\x1b[2J\x1b]0;owned\x07")
     return 1.0
 
+class Unsayable(Exception):
+    def __str__(self): raise RuntimeError("no words")
+
 def raises(completion, problem): return 1 / 0
+def unsayable(completion, problem): raise Unsayable
+def closes(completion, problem): raise GeneratorExit
+def deep(completion, problem): return deep(completion, problem)
+def huge(completion, problem): return 10**400
+def large(completion, problem): return 1e7
+def triple(completion, problem): return (1.0, "a word", 2)
+def a_list(completion, problem): return [1.0]
+def yields(completion, problem): yield 1.0
+def named(*, completion, problem): return 1.0
+def long(prompts, completions, **columns): return [1.0] * (len(completions) + 1)
+def lazy(prompts, completions, **columns): return (1.0 for _ in completions)
 def leaves(completion, problem): raise SystemExit(3)
 def key(completion, problem): return problem["target"]
 def none(completion, problem): pass
@@ -197,7 +212,9 @@ def test_the_advantage_takes_any_reward_and_phi_what_it_is_made_for(mine, small_
     advantage, phi = advantage_and_phi(rolled, settings, torch.device("cpu"))
     assert advantage.view(2, 8).mean(dim=1).abs().max() < 1e-6
     assert phi.unique().tolist() == pytest.approx([settings.phi_min, 1.0])
-    assert "the advantage takes any numbers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the advantage takes any numbers" in " ".join(said.split())
+    assert max(map(len, said.splitlines())) < 80, "as all that a run shows"
 
 
 # ---------------------------------------------------------------- what is wrong
@@ -210,7 +227,8 @@ ON_THE_LINE = {
     "weight 0": ("{}:even=0", "weight '0' must be"),
     "weight nan": ("verify=nan", "weight 'nan' must be"),
     "no file": ("gone.py:even", "No such file"),
-    "no function": ("{}:evil", "no function evil; it has even, words"),
+    "too much weight": ("{}:even=1e7", "weight '1e7' must be a finite number of at most 1,000,000"),
+    "no function": ("{}:evil", r"no function evil; it has even, words, .* and \d+ more$"),
     "no callable": ("{}:number", "no function number"),
     "a class": ("{}:Kind", "is a class"),
     "async": ("{}:later", "is async"),
@@ -222,13 +240,27 @@ ON_THE_LINE = {
         r"raised ZeroDivisionError\('division by zero'\) in line \d+; on the compl",
     ),
     "leaves": ("{}:leaves", "raised SystemExit"),
+    "closes": ("{}:closes", "raised GeneratorExit"),
+    "an exception without words": ("{}:unsayable", r"raised Unsayable\(\) in line \d+"),
+    "without end": ("{}:deep", "raised RecursionError"),
     "a key": ("{}:key", "KeyError.* a problem has problem, answer, kind, prompt"),
     "None": ("{}:none", "returned None, not a number"),
     "nan": ("{}:nan", "returned nan, not a number"),
     "inf": ("{}:inf", "returned inf, not a number"),
+    "too large for a float": ("{}:huge", "raised OverflowError"),
+    "too large": ("{}:large", "returned 10000000.0, not a number of at most 1,000,000"),
+    "three things": ("{}:triple", r"returned \(1.0, 'a word', 2\), not a number"),
+    "a list for one": ("{}:a_list", r"returned \[1.0\], not a number"),
+    "a generator": ("{}:yields", "returned <generator object"),
+    "by name alone": ("{}:named", r"takes \(\*, completion, problem\): it must take"),
     "a string": ("{}:text", "returned '1', not a number"),
     "a tensor": ("{}:several", "raised "),
-    "too few": ("{}:short", "returned 1 rewards for 3 completions"),
+    "too few": (
+        "{}:short",
+        "1 rewards for 3 completions; on 3 completions, the first of them 'The",
+    ),
+    "too many": ("{}:long", "returned 4 rewards for 3 completions"),
+    "a generator for a list": ("{}:lazy", "returned <generator object .* not a list of 3 numbers"),
     "no list": ("{}:scalar", "returned 1.0, not a list of 3 numbers"),
     "None for a list": ("{}:nothing", "returned None, not a list of 3 numbers"),
     "words": ("{}:words_of", "returned 'good', not a number"),
@@ -280,7 +312,7 @@ def test_what_fails_now_and_then_counts_as_0_and_is_said_once_and_harmlessly(min
     assert [(v.reward, v.reason) for v in verdicts] == [(0.0, "reward_error"), (1.0, "correct")] + [
         (0.0, "reward_error")
     ] * 2
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert said.count("raised RuntimeError") == 1 and "counts as 0" in said
     assert "\x1b" not in said and r"'1 \x1b[31m'" in said
 
@@ -308,6 +340,7 @@ def test_a_run_names_its_rewards_and_refuses_a_changed_file(tmp_path, mine, caps
     own = {"reward": (f"{mine}:even=0.5", "verify"), "steps": 2, "max_new_tokens": 40}
     assert run(tmp_path / "whole", **own | {"steps": 4}) == 0
     assert run(tmp_path / "run", **own) == 0
+    assert f"reward: {mine}:even=0.5 + verify" in " ".join(capsys.readouterr().out.split())
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (
         saved["reward"] == [f"{mine}:even=0.5", "verify"]
