@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from colour_vision import alike
 from matplotlib.figure import Figure
 
@@ -320,9 +321,9 @@ COMMAND += ["--steps", "4", "--problems", "4", "--pool", "6", "--samples", "4"]
 COMMAND += ["--hard-samples", "4"]
 
 
-def run(out, jobs, **options):
+def run(out, **options):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*COMMAND, "--out", str(out), "--jobs", str(jobs)]
+    command = [*COMMAND, "--out", str(out), "--jobs", "2"]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment, cwd=ROOT, start_new_session=True, **options,
@@ -334,11 +335,16 @@ def without_seconds(out):
     return {name: {k: v for k, v in cell.items() if k != "seconds"} for name, cell in cells.items()}
 
 
-def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
-    undisturbed = run(tmp_path / "whole", 1)
-    table, errors = undisturbed.communicate(timeout=600)
-    assert undisturbed.returncode == 0, errors
-    killed = run(tmp_path / "killed", 2)
+def run_here(out, capsys):
+    """The same with one worker, begun in this process: the table that it prints."""
+    options = tyro.cli(Options, args=[*COMMAND[3:], "--out", str(out), "--jobs", "1"])
+    assert main(options) == 0
+    return capsys.readouterr().out
+
+
+def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path, capsys):
+    table = run_here(tmp_path / "whole", capsys)
+    killed = run(tmp_path / "killed")
     log = tmp_path / "killed" / "cells" / quick_cells()[1].name / "metrics.jsonl"
     while not (log.exists() and log.read_bytes().count(b"\n") > 1):
         assert killed.poll() is None, killed.communicate()
@@ -346,9 +352,7 @@ def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path):
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert len(without_seconds(tmp_path / "whole")) == 3
-    again = run(tmp_path / "killed", 1)
-    same_table, errors = again.communicate(timeout=600)
-    assert again.returncode == 0, errors
+    same_table = run_here(tmp_path / "killed", capsys)
     screen = Path(f"{log.parent}.screen.txt").read_text()
     assert "going on with" in screen
     assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "whole")
