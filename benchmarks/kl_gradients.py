@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from objective import (  # noqa: E402
+    ARMS,
     completion_weights,
     exact_forward_kl,
     exact_reverse_kl,
@@ -51,11 +52,11 @@ class Options:
     """Validation puzzles."""
     group_size: int = 16
     """Completions of each."""
-    phi_min: float = 0.3
+    phi_min: float = ARMS["rapo"].phi_min
     """Flattening of the reference where the reward is 0; this and the next two as `rapo` has them."""
     plausible: float = 0.01
     """Flattened among tokens at least this likely, beside the likeliest; 0: among all."""
-    fork_entropy: float = 1.0
+    fork_entropy: float = ARMS["rapo"].fork_entropy
     """Nats of the reference's entropy at which phi acts fully; 0: everywhere."""
     seed: int = 0
     """Of the puzzles and of the sampling."""

@@ -142,9 +142,7 @@ def draw_frontier(found: Results, figure) -> None:
     )
     for i, name in enumerate(found.contenders()):
         drawn, best = CONTENDERS[name], found.weight(name, "many")
-        beside = (
-            (8, 6) if i % 2 == 0 else (8, -15)
-        )  # weights of two that lie close, above and below
+        beside = (8, 6 if i % 2 == 0 else -15)  # of two that lie close one above, one below
         runs = found.grid_runs(name) or {best: found.curve_cells(name)}
         points = {
             alpha: [float(found.values(some, k).mean()) for k in (1, most)]

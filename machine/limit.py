@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from tqdm import tqdm
 
+from machine.devices import empty_cache
 from settings import Settings, flag
 
 LARGE = 2**29  # bytes in blocks that nobody uses, from which on they are worth a word
@@ -58,13 +59,11 @@ def within_memory(
         try:
             return attempt(size), size
         except torch.OutOfMemoryError:
-            unused = (
-                unused_blocks()
-            )  # now; and then left, as the error holds the tensors of its frames
+            unused = unused_blocks()
+        # The rest waits until here: while it is caught, the error holds the tensors of its frames.
         size, sentence = less(size)
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_cache()
         tqdm.write(f"out of memory: {sentence}{if_fragmented(unused)}")
 
 

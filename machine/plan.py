@@ -104,12 +104,9 @@ def learning_bytes(
     real code keeps: 16-bit activations, the adapter's matrices in 16 bits, their gradients.
     """
     kv = shape.kv_heads * shape.head_dim
-    kept = (
-        16 * shape.hidden + 8 * shape.intermediate + 4 * kv + 300
-    )  # by one layer, for its gradient
-    thin = (
-        HALF * lora_parameters(shape, lora_r) // shape.layers
-    )  # of one layer (`machine/thin_lora.py`)
+    # By one layer: for a token's gradient; the adapter's rounded matrices (`machine/thin_lora.py`).
+    kept = 16 * shape.hidden + 8 * shape.intermediate + 4 * kv + 300
+    thin = HALF * lora_parameters(shape, lora_r) // shape.layers
     passing = 4 * shape.hidden + 3 * shape.intermediate  # while its gradient is computed
     states = 6 * HALF * shape.hidden  # last hidden states: policy's, reference's, gradients
     logit = {"exact": 28, "sampled": 24, "none": 20}[form]

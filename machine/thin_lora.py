@@ -4,7 +4,7 @@ The adapter's matrices are kept in float32, as a step of 1e-4 would be rounded a
 multiplies in float32 too: each of a layer's seven linear maps makes, and keeps for its gradient, a copy
 of x twice its size, and its result is made once more. Here the two small matrices are rounded instead,
 
-    y = W x + (scale * B) (A x)        with A, B in the dtype of x
+    y = W x + scale * B (A x)        with A, B in the dtype of x
 
 and autograd brings their gradients back to float32. With activations in float32 nothing is rounded. The
 plain twin, PEFT's own forward pass, is in tests/machine/test_thin_lora.py. (Where W itself is float32,
@@ -29,9 +29,9 @@ def forward(layer: nn.Module, x: Tensor) -> Tensor:
         return y
     for name in layer.active_adapters:
         a = layer.lora_A[name].weight.to(x.dtype)  # (r, in)
-        b = (layer.scaling[name] * layer.lora_B[name].weight).to(x.dtype)  # (out, r)
-        rows = linear(x, a).flatten(0, -2)  # (N, r)
-        y = torch.addmm(y.flatten(0, -2), rows, b.T).view_as(y)
+        b = layer.lora_B[name].weight.to(x.dtype)  # (out, r)
+        rows, scale = linear(x, a).flatten(0, -2), layer.scaling[name]  # (N, r)
+        y = torch.addmm(y.flatten(0, -2), rows, b.T, alpha=scale).view_as(y)
     return y
 
 

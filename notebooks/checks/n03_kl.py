@@ -104,10 +104,9 @@ def price_of_forgetting(answer: Answer) -> str:
 @exercise("03.3", "my_k3")
 def third_estimator(answer: Answer) -> str:
     logp, ref = rows(6, seed=3), rows(6, seed=4)
+    at_one = answer(logp, logp + 1)  # log w is 1 there, and w - 1 - log w is not 0
     answer.need(
-        not close(
-            answer(logp, logp + 1), torch.zeros(6)
-        ),  # where log w is 1, w - 1 - log w is not 0
+        not close(at_one, torch.zeros(6)),
         "your w is the difference of the logs; that is log w, and w is its exponential",
     )
     got = answer.tensor(logp, ref, shape=(6,))

@@ -208,6 +208,33 @@ def slips_of_a_loss(g, kl, h, filled, mask) -> dict[str, torch.Tensor]:
     }
 
 
+def slips_of_a_gradient(
+    pi: torch.Tensor, target: torch.Tensor, token: int, advantage: float, alpha: float
+) -> dict[str, torch.Tensor]:
+    """What the likeliest slips of 04.5 give, by the sentence for them. pi, target (V,) -> (V,) each."""
+    unit = torch.eye(len(pi), dtype=pi.dtype)[token]
+    rewards, kl = (
+        -advantage * (unit - pi),
+        alpha * (pi - target),
+    )  # the two parts, as they should be
+    log_ratio = (pi / target).log()
+    return {
+        "the reward's part is not multiplied with the advantage": -(unit - pi) + kl,
+        "that is the derivative by the PROBABILITY, e_y / pi; by the logit it is e_y - pi": (
+            -advantage * unit / pi + kl
+        ),
+        "only the drawn token's own entry is there, 1 - pi(y). Every logit is in the softmax's "
+        "denominator, so every entry has its -pi": -advantage * unit * (1 - pi) + kl,
+        "the KL's part is the derivative by the PROBABILITY, -ref^ / pi; by the logit it sums up to "
+        "something simpler": rewards - alpha * target / pi,
+        "the KL's part is a difference of logs, and one of probabilities is right: differentiate "
+        "log pi, do not leave it": rewards + alpha * log_ratio,
+        "the KL's part is that of the reverse KL; here ref^ stands in front": (
+            rewards + alpha * pi * (log_ratio - (pi * log_ratio).sum())
+        ),
+    }
+
+
 @exercise("04.5", "my_logit_gradient")
 def logit_gradient(answer: Answer) -> str:
     generator = torch.Generator().manual_seed(2)
@@ -242,22 +269,7 @@ def logit_gradient(answer: Answer) -> str:
             "the reward's part misses the softmax: raising one logit lowers all other probabilities, so "
             "e_y - pi and not e_y",
         )
-        slips = {
-            "the reward's part is not multiplied with the advantage": -(unit - pi)
-            + alpha * (pi - target),
-            "that is the derivative by the PROBABILITY, e_y / pi; by the logit it is e_y - pi": (
-                -advantage * unit / pi + alpha * (pi - target)
-            ),
-            "only the drawn token's own entry is there, 1 - pi(y). Every logit is in the softmax's "
-            "denominator, so every entry has its -pi": -advantage * unit * (1 - pi)
-            + alpha * (pi - target),
-            "the KL's part is the derivative by the PROBABILITY, -ref^ / pi; by the logit it sums up to "
-            "something simpler": reward_part - alpha * target / pi,
-            "the KL's part is a difference of logs, and one of probabilities is right: differentiate "
-            "log pi, do not leave it": reward_part + alpha * (pi.log() - target.log()),
-            "the KL's part is that of the reverse KL; here ref^ stands in front": reward_part
-            + alpha * pi * ((pi / target).log() - (pi * (pi / target).log()).sum()),
-        }
+        slips = slips_of_a_gradient(pi, target, token, advantage, alpha)
         for sentence, wrong in slips.items():
             answer.need(not close(got, wrong), sentence)
         answer.need(
