@@ -81,9 +81,10 @@ def test_nothing_of_twice_the_activations_size_is_kept(load):
 
 
 def test_it_follows_the_adapters_that_are_switched(load, prompts):
+    plain = as_peft_writes_it(load(torch.float32, quant="nf4"))
+    with torch.no_grad(), plain.model.disable_adapter():
+        base = plain.model(input_ids=prompts[0]).logits
     policy = load(torch.float32, quant="nf4")
-    with torch.no_grad(), policy.model.disable_adapter():
-        base = policy.model(input_ids=prompts[0]).logits
     with room.base_weights(policy) as model:
         assert torch.equal(model(input_ids=prompts[0]).logits, base)
     room.refresh_reference(policy)
