@@ -109,6 +109,7 @@ def take(folder: Path, asked: Pictures) -> None:
         page.screenshot(path=asked.out / "trace.png")
         phone = opened("trace/trace.html", PHONE, 2, touch=True)
         phone.locator(".tokens [aria-current]").focus()
+        phone.wait_for_timeout(500)  # painting comes after scrolling
         phone.screenshot(path=asked.out / "trace-phone.png")
         beside = opened("rapo/beside.html", WIDE, 1.5)
         beside.locator("#work").evaluate("e => e.scrollIntoView()")
