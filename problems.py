@@ -128,6 +128,20 @@ def reading_of(settings: Settings) -> files.Reading:
     )
 
 
+def check_columns(settings: Settings, *sources: str) -> None:
+    """Raise ValueError if a column is named and none of the sources is a table that could have it."""
+    columns = {
+        "--problem-column": settings.problem_column,
+        "--answer-column": settings.answer_column,
+    }
+    for flag, column in columns.items():
+        if column is not None and all(map(is_known_set, sources)):
+            raise ValueError(
+                f"{flag} {column!r} names a column of one's own data, and "
+                f"{' and '.join(dict.fromkeys(sources))} is read as it is: leave it out, or name a file"
+            )
+
+
 def load_problems(
     data: str,
     split: str,
@@ -183,6 +197,7 @@ def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
     Data of one's own that is both --data and --eval-data and has no test of its own is split by a hash of
     each problem, and the split is printed.
     """
+    check_columns(settings, settings.data, settings.eval_data)
     one_source = not is_known_set(settings.data) and settings.eval_data == settings.data
     split = (
         one_source and settings.eval_problems > 0 and not files.has_test(settings.data, "--data")

@@ -128,6 +128,21 @@ def test_columns_by_name_and_into_an_object_and_a_conversation(tmp_path):
     assert read_own(str(tmp_path / "verl.jsonl"), "--data", reading=reading)[0][1] == "3"
 
 
+@pytest.mark.parametrize("name", ["problem_column", "answer_column"])
+def test_a_column_is_named_for_data_of_ones_own_only(tmp_path, name):
+    column = {name: "question" if name == "problem_column" else "gold"}
+    says = f"--{name.replace('_', '-')} '.*' names a column of one's own data, and puzzles is read"
+    with pytest.raises(ValueError, match=says):
+        both_sides(resolve(Settings(**column))[0])
+    as_jsonl(tmp_path / "a.jsonl", ROWS)
+    training, _ = both_sides(resolve(Settings(data=str(tmp_path / "a.jsonl"), **column))[0])
+    assert len(training) < len(ROWS)
+    own, _ = both_sides(
+        resolve(Settings(data=str(tmp_path / "a.jsonl"), eval_data="sums", **column))[0]
+    )
+    assert len(own) == len(ROWS)
+
+
 def test_the_other_columns_travel_and_are_part_of_what_a_run_began_with(tmp_path):
     as_jsonl(tmp_path / "a.jsonl", [{"problem": "1?", "answer": "1", "level": 3}])
     (found,) = load_problems(str(tmp_path / "a.jsonl"), "train", None, 0, "--data")
