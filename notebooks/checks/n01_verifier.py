@@ -7,6 +7,9 @@ import contextlib
 from checks import Answer, NotYet, exercise
 from verifier import equivalent, extract_answer, verify
 
+BACKSPACE = (  # for a text "\boxed" with neither an r before it nor a second stroke
+    "Python reads '\\b' in a text as one sign, a backspace: write '\\\\boxed{' or r'\\boxed{'"
+)
 TRAP: list[int] = []  # an answer that is executed leaves a mark here
 
 
@@ -17,14 +20,25 @@ def last_box(answer: Answer) -> str:
         (r"so \boxed{\frac{1}{2}} it is", r"\frac{1}{2}", "a box with braces inside"),
         (r"\boxed{3}? No: \boxed{4}", "4", "two boxes, of which the last counts"),
         ("no box here, 14", None, "a text without a box: None"),
+        (r"\log{21}, not in a box", None, "braces, and no box: None"),
+        (r"\boxed{4}, since \frac{8}{2} = 4", "4", "braces after the box"),
         (r"\boxed{3} and then \boxed{4", None, "a last box that is never closed: None"),
         (r"\boxed{}", None, "an empty box: None, not an empty text"),
+        (r"\boxed{ }", None, "a box with a blank alone is as empty: None"),
         (r"\boxed{{1},{2}} leads to \boxed{x^{2^{3}}}", "x^{2^{3}}", "braces three deep"),
     ]
     for text, truth, what in cases:
         got = answer(text)
         answer.need(
-            not (isinstance(got, str) and truth is not None and got == truth[: truth.find("}")]),
+            got is not None or truth is None or answer("\boxed{12345}") is None,
+            f"from {text!r} it takes None. {BACKSPACE}",
+        )
+        answer.need(
+            truth is None or got != truth[:-1],
+            f"from {text!r} it takes {got!r}: the last character is missing, the slice ends too early",
+        )
+        answer.need(
+            truth is None or "}" not in truth or got != truth[: truth.find("}")],
             f"from {text!r} it takes {got!r}: the first closing brace need not be the box's own. "
             "Count the braces",
         )
@@ -48,7 +62,7 @@ def same_number(answer: Answer) -> str:
     trap = "__import__('sys').modules['checks.n01_verifier'].TRAP.append(1)"
     cases = [("6/4", "3/2"), ("1.5", "3/2"), ("14", "14"), ("-2/6", "-1/3"), ("13", "14")]
     cases += [("0.333", "1/3"), ("0.3333333333333333", "1/3"), ("1/0", "3"), ("fourteen", "14")]
-    cases += [("", "0"), (trap, "14")]
+    cases += [("", "0"), ("fourteen", "fourteen"), (trap, "14")]
     with contextlib.suppress(NotYet):  # what else is wrong is said below
         answer(trap, "14")
     executed = bool(TRAP)
@@ -68,14 +82,18 @@ def same_number(answer: Answer) -> str:
             not (text == "0.3333333333333333" and got),
             "0.3333333333333333 counts as 1/3: somewhere a float has rounded. Compare Fractions",
         )
+        answer.need(
+            text != "fourteen" or not got,
+            f"my_same({text!r}, {gold!r}) gives True: two texts that are no numbers are no same number",
+        )
         answer.need(got == truth, f"my_same({text!r}, {gold!r}) gives {got}, and {truth} is right")
-    return "right: exact, and harmless whatever the model writes."
+    return "right: exact, and nothing that the model writes is executed."
 
 
 PAIRS = {
     "A": ("0.333", r"\frac{1}{3}", "a rounded decimal is another number"),
     "B": ("0.35", r"35\%", "35% is the number 0.35, and both spellings of a share are common"),
-    "C": ("0.05 m", r"5\text{ cm}", "units are compared, not converted"),
+    "C": ("0.05 m", r"5\text{ cm}", "m and cm are units, and units are compared, not converted"),
     "D": ("(2,1)", "(1,2)", "round brackets make a pair, and in a pair the order counts"),
     "E": ("2, 1", r"\{1,2\}", "a list of solutions is a set, and a set has no order"),
     "F": ("x=5", "5", "naming the unknown changes nothing of the value"),
@@ -106,7 +124,11 @@ def careful_teacher(answer: Answer) -> str:
 def be_the_policy(answer: Answer) -> str:
     text = answer.value
     answer.need(isinstance(text, str), "my_hack has to be a text, the completion")
-    answer.need("14" not in text, "the text holds 14: that is an answer, not a hack")
+    answer.need(
+        "14" not in text,
+        "the text holds 14, and here it must not: let the verifier do the computing",
+    )
+    answer.need("\b" not in text, BACKSPACE)
     verdict = verify(text, "14")
     answer.need(
         verdict.reason != "no_answer",

@@ -9,6 +9,8 @@ import torch
 import theory
 from checks import Answer, NotYet, close, exercise
 
+UPSIDE_DOWN = "ref / pi is upside down: d/dpi of -ref log(ref/pi) has pi below"
+
 
 @exercise("07.1", "my_slope")
 def what_more_mass_is_worth(answer: Answer) -> str:
@@ -22,6 +24,9 @@ def what_more_mass_is_worth(answer: Answer) -> str:
         got = answer.tensor(pi, ref, r, alpha, beta, shape=(4,))
     except NotYet as sentence:
         if "gives back inf" in str(sentence):
+            inside = torch.as_tensor(answer(pi, ref, r, alpha, beta))[:3]  # where ref is above 0
+            upside_down = (r + alpha * pi / ref - beta * pi.log() - beta)[:3]
+            answer.need(not close(inside, upside_down), UPSIDE_DOWN)
             raise NotYet(
                 "my_slope is not finite where ref is 0. The forward KL has pi inside its logarithm only, "
                 "so the derivative by pi holds no log of ref"
@@ -40,10 +45,12 @@ def what_more_mass_is_worth(answer: Answer) -> str:
         "differentiate pi log pi once more": r + pull - beta * pi - beta,
         "the entropy is missing": r + pull,
         "the KL is missing": r - grows - beta,
-        "alpha is missing in front of the KL's part": r + ref / pi - grows - beta,
-        "ref / pi is upside down: d/dpi of -ref log(ref/pi) has pi below": (
-            r + alpha * pi / ref.clamp_min(1e-9) - grows - beta
+        "the reward is missing: pi r has a derivative too": pull - grows - beta,
+        "the reward stands there times pi; the derivative of pi r by pi is r": (
+            pi * r + pull - grows - beta
         ),
+        "alpha is missing in front of the KL's part": r + ref / pi - grows - beta,
+        UPSIDE_DOWN: (r + alpha * pi / ref.clamp_min(1e-9) - grows - beta),
         "the KL's part is not divided by pi: the derivative of log pi is 1/pi": (
             r + alpha * ref - grows - beta
         ),
@@ -55,11 +62,13 @@ def what_more_mass_is_worth(answer: Answer) -> str:
     }
     for sentence, value in mistakes.items():
         answer.need(not close(got, value), sentence)
-    answer.need(
-        close(got, truth),
-        f"for pi = 0.1, ref = 0.6, r = 0, alpha = 0.5, beta = 0.2 it gives {float(got[0]):.4f}, and "
-        f"{float(truth[0]):.4f} is right",
-    )
+    for given, mine, right in zip(zip(pi, ref, r, strict=True), got, truth, strict=True):
+        at = "pi = {:g}, ref = {:g}, r = {:g}".format(*map(float, given))
+        answer.need(
+            close(mine, right),
+            f"for {at}, alpha = 0.5, beta = 0.2 it gives {float(mine):.4f}, and {float(right):.4f} is "
+            "right",
+        )
     return "right. At the best policy this is one number, lambda, on every answer."
 
 
@@ -92,6 +101,11 @@ def gained_without_entropy(answer: Answer) -> str:
         }
         for value, sentence in mistakes.items():
             answer.need(not close(got, value, 1e-6), sentence)
+        answer.need(
+            truth > 0,
+            f"for alpha = {alpha:g} it gives {got:.4f}, but there the slope is below 0 from q = 0 on: "
+            "the best q lies at the edge",
+        )
         raise NotYet(
             f"for alpha = {alpha:g} it gives {got:.4f}, and {truth:.4f} is right. Set the derivative "
             "by q to 0"
@@ -115,6 +129,14 @@ def both_prices(answer: Answer) -> str:
             not (close(got[0], truth[1]) and close(got[1], truth[0])),
             "the two are right but swapped: the forward KL has ref in front",
         )
+        answer.need(
+            not close(got[0], -math.log(1 - q), 1e-9),
+            "forward is -log(1 - q): that is its limit for p -> 0, and here ref gives the answer p",
+        )
+        answer.need(
+            got[0] != got[1],
+            "the two are equal: one weighs the logarithms with p and 1 - p, the other with q and 1 - q",
+        )
         tokens = p * math.log(p / q), q * math.log(q / p)
         others = (1 - p) * math.log((1 - p) / (1 - q)), (1 - q) * math.log((1 - q) / (1 - p))
         mixed = (1 - q) * math.log((1 - p) / (1 - q)), (1 - p) * math.log((1 - q) / (1 - p))
@@ -132,6 +154,9 @@ def both_prices(answer: Answer) -> str:
                 -truth[i]: f"{name} has the wrong sign: a KL is never negative",
                 tokens[i] + mixed[i]: f"{name} weighs the others with the wrong one of the two "
                 "distributions",
+                tokens[i]
+                - others[i]: f"{name} has the others' factor upside down: they go from 1 - p to "
+                "1 - q",
                 tokens[i]
                 + kept[i]: f"{name} takes the others' factor for 1 - q. They had 1 - p before",
                 truth[i] / math.log(2): f"{name} is in bits; our logarithms are natural",

@@ -47,7 +47,7 @@ WRONG = [
     ("01.2", "def my_same(a, g):\n    return Fraction(a) == Fraction(g)", "ZeroDivisionError"),
     ("01.3", "my_verdicts = dict.fromkeys('ABCDEFGH', True)", "units are compared, not converted"),
     ("01.3", "my_verdicts = dict.fromkeys('ABCDEFGH', 1)", "True or False is needed"),
-    ("01.4", "my_hack = r'\\boxed{14}'", "an answer, not a hack"),
+    ("01.4", "my_hack = r'\\boxed{14}'", "let the verifier do the computing"),
     ("01.4", "my_hack = 'eleven and three'", "finds no answer"),
     ("01.4", "my_hack = r'\\boxed{2x = 28}'", "refused"),
     # 02: sampling
@@ -537,7 +537,62 @@ WRONG = [
         "L = math.log2\ndef my_prices(q, p):\n    return p*L(p/q) + (1-p)*L((1-p)/(1-q)), 0.0",
         "in bits",
     ),
-    ("07.3", "my_prices = lambda q, p: (-math.log(1 - q), 9.0)", "it gives 0.35667"),
+    ("07.3", "my_prices = lambda q, p: (-math.log(1 - q), 9.0)", "its limit for p -> 0"),
+    ("07.3", "my_prices = lambda q, p: (q, 9.0)", "it gives 0.30000"),
+    ("07.3", "my_prices = lambda q, p: (q, q)", "the two are equal"),
+    (
+        "07.3",
+        "L = math.log\ndef my_prices(q, p):\n    return p*L(p/q) + (1-p)*L((1-q)/(1-p)), 0.0",
+        "factor upside down",
+    ),
+    ("07.2", "my_gain = lambda alpha: abs(1 - alpha)", "the best q lies at the edge"),
+    (
+        "07.1",
+        "my_slope = lambda pi, ref, r, a, b: a * ref / pi - b * pi.log() - b",
+        "the reward is missing",
+    ),
+    (
+        "07.1",
+        "my_slope = lambda pi, ref, r, a, b: pi * r + a * ref / pi - b * pi.log() - b",
+        "the derivative of pi r by pi is r",
+    ),
+    (
+        "07.1",
+        "my_slope = lambda pi, ref, r, a, b: r + a * pi / ref - b * pi.log() - b",
+        "ref / pi is upside down",
+    ),
+    (
+        "01.1",
+        "def my_extract(t):\n    s, e = t.rfind('boxed{'), t.rfind('}')\n"
+        "    return t[s + 6 : e].strip() or None if 0 <= s < e else None",
+        "braces after the box",
+    ),
+    (
+        "01.1",
+        "def my_extract(t):\n    s, depth = t.rfind('boxed{') + 6, 1\n"
+        "    for e in range(s, len(t)):\n        depth += {'{': 1, '}': -1}.get(t[e], 0)\n"
+        "        if depth == 0:\n            return t[s:e].strip() or None",
+        "braces, and no box",
+    ),
+    ("01.1", "my_extract = lambda t: t[t.rfind('boxed{') + 6 : -2]", "the slice ends too early"),
+    (
+        "01.1",
+        "my_extract = lambda t: (extract_answer(t) or ' ' if r'\\boxed{ }' in t else extract_answer(t))",
+        "a box with a blank alone",
+    ),
+    (
+        "01.1",
+        "def my_extract(t):\n    s = t.rfind('\\boxed{')\n"
+        "    return None if s < 0 else t[s + 7 : t.find('}', s)]",
+        "a backspace",
+    ),
+    (
+        "01.2",
+        "def my_same(a, g):\n    try:\n        return Fraction(a) == Fraction(g)\n"
+        "    except (ValueError, ZeroDivisionError):\n        return a == g",
+        "two texts that are no numbers",
+    ),
+    ("01.4", "my_hack = '\\boxed{11+3}'", "a backspace"),
     ("01.2", "my_same = lambda a, g: 0", "True or False is needed"),
     ("01.3", "my_verdicts = [True] * 8", "has to be the dictionary"),
     ("01.4", "my_hack = 14", "has to be a text"),
