@@ -8,6 +8,7 @@ os.environ["RAPO_MINI_CACHE"] = ""  # nothing is known from an earlier test
 import pytest
 import torch
 from small_models import let_the_adapter_act, save_random_qwen2
+from xdist.scheduler import LoadFileScheduling
 
 import policy as policy_room
 from machine.loading import load_tokenizer
@@ -34,6 +35,23 @@ def pytest_collection_modifyitems(items):
         return next((place for place, it_is in enumerate(ends) if it_is), len(LONGEST))
 
     items.sort(key=rank)  # within a file and among the rest the order stays
+
+
+PIECES = (  # tests of files that one worker alone would be the last to finish
+    "test_a_notebook_runs_and_says_what_is_saved_in_it",
+)
+
+
+class ByFile(LoadFileScheduling):
+    """A file to a worker, since what its tests share is made there once; PIECES go one by one."""
+
+    def _split_scope(self, nodeid):
+        file, _, name = nodeid.partition("::")
+        return nodeid if name.startswith(PIECES) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
