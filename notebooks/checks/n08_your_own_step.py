@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -56,14 +57,19 @@ def with_slip(slip: str) -> Callable:
         with reference_weights(policy) as model:
             target = reweight(log_prob_rows(model, rolled), phi[:, None, None])  # (B, T, V)
         rows = log_prob_rows(policy.model, rolled)
-        if slip == "own reference":
-            target = reweight(rows.detach(), phi[:, None, None])
+        if slip in ("own reference", "moving reference"):
+            own = rows.detach() if slip == "own reference" else rows
+            target = reweight(own, phi[:, None, None])
         logp = rows.gather(-1, tokens[..., None])[..., 0]
         before = logp.detach() if slip == "on policy" else old
-        gain, _ = clipped_surrogate(logp * mask, before * mask, advantage, settings.clip_eps)
+        pair = (before * mask, logp * mask) if slip == "rho" else (logp * mask, before * mask)
+        gain, _ = clipped_surrogate(*pair, advantage, 1e9 if slip == "clip" else settings.clip_eps)
         kl = exact_forward_kl(target, rows) if slip == "reverse" else exact_forward_kl(rows, target)
-        beta = 0.0 if slip == "no entropy" else settings.beta
-        value = (gain - settings.alpha * kl + beta * entropy(rows)) * mask
+        alpha, beta = settings.alpha, settings.beta
+        if slip == "swapped":
+            alpha, beta = beta, alpha
+        beta = {"no entropy": 0.0, "entropy": -beta}.get(slip, beta)
+        value = (gain - alpha * kl + beta * entropy(rows)) * mask
         loss = -(value.sum(dim=1) / mask.sum(dim=1)).mean()
         if slip != "zero_grad":
             optimizer.zero_grad()
@@ -76,6 +82,7 @@ def with_slip(slip: str) -> Callable:
     return step
 
 
+OWN_REFERENCE = "the reference is the policy itself: its rows come from reference_weights(policy)"
 SLIPS = {
     "sign": "it climbs the loss: backward() is called on J, or the loss lost its minus",
     "zero_grad": "right at the first update and not at the second: the old gradient is still there. "
@@ -89,23 +96,37 @@ SLIPS = {
     "phi": "every completion has the flattened reference; a right one keeps it as it is (phi = 1)",
     "no phi": "no completion has the flattened reference: phi is missing (that is RAPO-light)",
     "phi turned": "the right completions are flattened and the wrong ones not: phi is 1 where r is 1",
-    "own reference": "the reference is the policy itself: its rows come from reference_weights(policy)",
+    "own reference": OWN_REFERENCE,
+    "moving reference": OWN_REFERENCE,
+    "clip": "right at the first update and not at the second: where rho has left 1 -+ eps, g is clipped",
+    "rho": "rho is upside down: pi now over pi then, so the log-prob noted while sampling is taken off",
     "reverse": "that is the reverse KL: the target's probabilities stand in front",
     "no entropy": "the entropy is missing: settings.beta times H",
+    "entropy": "the entropy has the wrong sign: J goes up with it, H = -sum pi log pi",
+    "swapped": "alpha and beta are swapped: alpha weighs the KL, beta the entropy",
 }
+
+
+@functools.cache  # a notebook's check is called again and again
+def known(words: str, slip: str | None = None) -> tuple[list[Tensor], list[float]]:
+    """`moves` of the library's step, or of one with a slip, at one of SETTINGS."""
+    step = with_slip(slip) if slip else library
+    return moves(step, settings_of(updates=1, **SETTINGS[words]))
 
 
 @exercise("08.1", "my_step")
 def own_step(answer: Answer) -> str:
     start = moves(lambda *_: 0.0, settings_of())[0][0]
     for words, given in SETTINGS.items():
-        settings = settings_of(updates=1, **given)
-        truth, losses = moves(library, settings)
-        got, returned = moves(answer, settings)
+        truth, losses = known(words)
+        got, returned = moves(answer, settings_of(updates=1, **given))
         size = float((truth[-1] - start).norm())
 
-        def near(one: list[Tensor], two: list[Tensor], size: float = size) -> bool:
-            return all(float((a - b).norm()) < 1e-3 * size for a, b in zip(one, two, strict=True))
+        def apart(one: list[Tensor], two: list[Tensor], size: float = size) -> list[float]:
+            return [float((a - b).norm()) / size for a, b in zip(one, two, strict=True)]
+
+        def near(one: list[Tensor], two: list[Tensor]) -> bool:
+            return max(apart(one, two)) < 1e-3
 
         answer.need(
             float((got[0] - start).norm()) > 0,
@@ -113,13 +134,14 @@ def own_step(answer: Answer) -> str:
         )
         if not near(got, truth):
             for slip, sentence in SLIPS.items():
-                answer.need(not near(got, moves(with_slip(slip), settings)[0]), sentence)
-            cosine = torch.cosine_similarity(got[0] - start, truth[0] - start, dim=0)
+                answer.need(not near(got, known(words, slip)[0]), sentence)
+            first, second = apart(got, truth)
+            which = (
+                "first update goes" if first > 1e-3 else "first update is right, the second goes"
+            )
             raise NotYet(
-                f"with {words} of the KL the first update goes another way than the library's: the "
-                f"cosine of the two is {float(cosine):.3f}, and their lengths are "
-                f"{float((got[0] - start).norm()):.4f} and {float((truth[0] - start).norm()):.4f}. "
-                "Look at one term at a time: set settings.alpha and settings.beta to 0 in both"
+                f"with {words} of the KL the {which} another way than the library's: the adapter ends "
+                f"{second:.1%} of its way beside it. Look at one term at a time, as the text says"
             )
         answer.need(
             all(isinstance(loss, (int, float)) for loss in returned),

@@ -677,11 +677,34 @@ WRONG = [
         "negative weights fall outside",
     ),
     ("06.1", "my_quantise = lambda b, l: b", "nothing was rounded"),
-    ("06.1", "my_quantise = lambda b, l: 0 * b", "the first weight"),
+    ("06.1", "my_quantise = lambda b, l: 0 * b", "the weight "),
+    (
+        "06.1",
+        "def my_quantise(b, l):\n    s = b.abs().max()\n"
+        "    return l[(torch.bucketize(b / s, l)).clamp(max=15)] * s",
+        "becomes",
+    ),
+    (
+        "06.1",
+        "def my_quantise(b, l):\n    s = b.abs().max()\n"
+        "    return l[(b[:, None] / s - l).abs().argmin(0)] * s",
+        "the last dimension?",
+    ),
+    ("06.2", "my_bits = {'plain': 4 + 4 / 64, 'double': 4.1}", "32 bits are four bytes"),
+    ("06.2", "my_bits = {'plain': 288, 'double': 264}", "a whole block"),
+    (
+        "06.3",
+        "def my_lora_parameters(s, r):\n    for a, b in s:\n        return r * (a + b)",
+        "of the list's matrices",
+    ),
+    ("06.3", "my_lora_parameters = lambda s, r: sum(a + b for a, b in s)", "where is r?"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 4*l*d*r*t / 2**30", "kv_heads is missing"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 4*l*k*d*r*t / 2**20", "those are MiB"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 16*l*k*d*r*t / 2**30", "without its value"),
     ("06.2", "my_bits = 4.5", "has to hold plain and double"),
     ("06.2", "my_bits = {'plain': 4, 'double': 4}", "plain is not 4"),
     ("06.3", "my_lora_parameters = lambda s, r: r", "is right"),
-    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 1.0", "it gives 1.0000 GiB"),
+    ("06.4", "my_cache_gib = lambda l, k, d, r, t: 1.0", "it gives 1 GiB"),
     # the likeliest slips, each with words of its own
     ("01.1", "my_extract = lambda t: extract_answer(t) or ''", "an empty text, which is not"),
     (
@@ -1106,4 +1129,27 @@ WRONG = [
     ),
     ("08.1", slip("loss.backward()", "(-loss).backward()"), "it climbs the loss"),
     ("08.1", slip("return loss.item()", "return loss"), "give back the loss as a number"),
+    ("08.1", slip("settings.clip_eps", "1e9"), "where rho has left 1 -+ eps"),
+    ("08.1", slip("(logp, old, A", "(old, logp, A"), "rho is upside down"),
+    ("08.1", slip("+ settings.beta", "- settings.beta"), "the entropy has the wrong sign"),
+    (
+        "08.1",
+        slip("settings.alpha * ", "settings.beta * ").replace(
+            "+ settings.beta", "+ settings.alpha"
+        ),
+        "alpha and beta are swapped",
+    ),
+    (
+        "08.1",
+        slip("log_prob_rows(model, rolled)", "log_prob_rows(policy.model, rolled)").replace(
+            "with reference_weights(policy) as model", "if True"
+        ),
+        "the reference is the policy itself",
+    ),
+    ("08.1", slip("loss = -((J", "loss = -((0.5 * J"), "first update goes another way"),
+    (
+        "08.1",
+        slip("(logp, old, A", "(logp, 2 * old - logp.detach(), A"),
+        "the second goes",
+    ),
 ]
