@@ -1129,7 +1129,7 @@ WRONG = [
     ),
     ("08.1", slip("loss.backward()", "(-loss).backward()"), "it climbs the loss"),
     ("08.1", slip("return loss.item()", "return loss"), "give back the loss as a number"),
-    ("08.1", slip("settings.clip_eps", "1e9"), "where rho has left 1 -+ eps"),
+    ("08.1", slip("settings.clip_eps", "1e9"), "where rho leaves"),
     ("08.1", slip("(logp, old, A", "(old, logp, A"), "rho is upside down"),
     ("08.1", slip("+ settings.beta", "- settings.beta"), "the entropy has the wrong sign"),
     (
