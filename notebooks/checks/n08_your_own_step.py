@@ -98,7 +98,8 @@ SLIPS = {
     "phi turned": "the right completions are flattened and the wrong ones not: phi is 1 where r is 1",
     "own reference": OWN_REFERENCE,
     "moving reference": OWN_REFERENCE,
-    "clip": "right at the first update and not at the second: where rho leaves [1 - eps, 1 + eps] g is clipped",
+    "clip": "right at the first update and not at the second: where rho leaves [1 - eps, 1 + eps], g "
+    "is clipped",
     "rho": "rho is upside down: pi now over pi then, so the log-prob noted while sampling is taken off",
     "reverse": "that is the reverse KL: the target's probabilities stand in front",
     "no entropy": "the entropy is missing: settings.beta times H",
