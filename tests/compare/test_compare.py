@@ -342,6 +342,7 @@ def run_here(out, capsys):
     return capsys.readouterr().out
 
 
+@pytest.mark.faults
 def test_a_killed_comparison_goes_on_and_gives_the_same_table(tmp_path, capsys):
     table = run_here(tmp_path / "whole", capsys)
     killed = run(tmp_path / "killed")

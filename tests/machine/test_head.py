@@ -62,7 +62,8 @@ def test_sampler_and_trainer_differ_less_than_with_a_narrow_head(small_base, tmp
     monkeypatch.setattr(loading, "widen", lambda _head: None)
     narrow, seen = sixteen_bit_step(small_base, tmp_path, monkeypatch)
     assert seen == {torch.bfloat16}
-    assert wide["parity_mean"] < 0.8 * narrow["parity_mean"], (wide, narrow)
+    # below 0.8 with one processor's 16-bit products, 0.81 with another's; a narrow head against itself, 1
+    assert wide["parity_mean"] < 0.9 * narrow["parity_mean"], (wide, narrow)
 
 
 def test_rounding_is_not_counted_as_clipping(small_base, tmp_path, monkeypatch):
