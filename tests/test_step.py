@@ -88,6 +88,18 @@ def test_a_rollout_keeps_each_row_with_its_prompt_and_gold(run):
         assert again == verdict and rolled.reward[row // 4, row % 4] == verdict.reward
 
 
+def test_every_step_and_every_seed_draws_noise_of_its_own(run):
+    """The same prompts: equal completions for equal (seed, step), others for another of either."""
+    problems = run.problems_of(0)
+
+    def drawn(seed, step):
+        settings = replace(run.settings, seed=seed)
+        return room.rollout(run.policy, problems, settings, step).texts
+
+    assert drawn(0, 0) == drawn(0, 0)
+    assert drawn(0, 0) != drawn(0, 1) != drawn(1, 1) != drawn(1, 0) != drawn(0, 0)
+
+
 def test_all_reference_terms_vanish_while_the_policy_is_the_reference(tmp_path):
     """Step 0: LoRA's B is zero, so the KL of an unreweighted reference is 0, and u is 1."""
     run = rapo_mini.Run(settings_for(tmp_path, arm="reverse-kl"))

@@ -110,9 +110,10 @@ def watched_puzzles() -> list[Problem]:
 
 
 def by_tier(problems: Sequence[Problem], values: np.ndarray) -> dict[str, float]:
-    """The mean of (N,) values over the puzzles of each tier."""
+    """The mean of (N,) values over the puzzles of each tier, in the order of `TIERS`."""
     tiers = np.array([TIERS[problem.kind] for problem in problems])
-    return {tier: float(values[tiers == tier].mean()) for tier in dict.fromkeys(tiers.tolist())}
+    there = [tier for tier in dict.fromkeys(TIERS.values()) if tier in tiers]
+    return {tier: float(values[tiers == tier].mean()) for tier in there}
 
 
 def fork_metrics(policy: Policy, settings: Settings, step: int) -> dict:

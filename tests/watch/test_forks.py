@@ -103,6 +103,12 @@ def test_a_tier_is_the_mean_of_its_puzzles():
     assert means == {"common": 0, "rare": 1, "very rare": 0, "hidden": 0}
 
 
+def test_tiers_come_in_one_order_whatever_the_order_of_the_puzzles():
+    problems = watched_puzzles()[::-1]
+    assert list(by_tier(problems, np.zeros(len(problems)))) == list(dict.fromkeys(TIERS.values()))
+    assert list(by_tier(problems[:1], np.zeros(1))) == [TIERS[problems[0].kind]]
+
+
 def test_a_run_looks_every_few_steps_and_on_puzzles_only(policy, settings):
     assert set(fork_metrics(policy, settings, 0)) == {"rule_chosen", "rule_carried_out"}
     assert not fork_metrics(policy, settings, EVERY - 1)
