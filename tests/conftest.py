@@ -15,15 +15,23 @@ import policy as policy_room
 from machine.loading import load_tokenizer
 from settings import BUNDLED_BASE
 
-LONGEST = (  # each half a minute or more; the rest takes seconds
+LONGEST = (  # each half a minute or more, in this order; the rest takes seconds
     "notebooks/test_notebooks.py",
     "scale/test_trainer.py",
-    "compare/test_compare.py",
-    "tests/test_rapo_mini.py",
     "faults/test_disk.py",
     "faults/test_stopping.py",
-    "tests/test_own_task.py",
+    "faults/test_merging.py",
+    "compare/test_compare.py",
+    "tests/test_rapo_mini.py",
+    "watch/test_recorder.py",
+    "watch/test_tracer.py",
     "benchmarks/test_gpu_benchmark.py",
+    "tests/test_own_task.py",
+    "watch/test_evaluations.py",
+    "machine/test_real_model.py",
+    "use/test_push.py",
+    "watch/test_trace_page.py",
+    "use/test_talk.py",
     "benchmarks/test_evening.py",
 )
 
