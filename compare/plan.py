@@ -110,7 +110,7 @@ def tried(finished: dict[str, dict]) -> dict[str, Cell]:
     weight = chosen_weights(finished)["rapo"]["many"]
     rapo = replace(CONTENDERS["rapo"].cell, alpha=weight)
     return {
-        "0.1 on right completions": replace(rapo, alpha_right=0.1),
+        "a tenth of it on right completions": replace(rapo, alpha_right=weight / 10),
         "twice as many steps": replace(rapo, steps=400),
         "reference refreshed every 50 steps": replace(rapo, refresh_reference=50),
         "phi from the group's mean reward": replace(rapo, phi_from="group"),

@@ -16,6 +16,7 @@ from colour_vision import alike
 from matplotlib.figure import Figure
 
 from compare import cells as room
+from compare import plan
 from compare.__main__ import main
 from compare.cells import Options, completed, load_results, missed_by_base, puzzle_sets
 from compare.figures import draw_figures, draw_forks, draw_frontier, draw_minus_base, spread
@@ -39,6 +40,7 @@ from compare.results import PRIMARY_COMPARISONS, Results, crossed_bootstrap, see
 from compare.tables import all_tables, intervals_in
 from objective import ARMS
 from pass_at_k import bootstrap
+from settings import Settings, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("primary", "others", "tried")
@@ -156,6 +158,17 @@ def test_what_else_is_tried_changes_one_thing_at_the_weight_for_many(results):
         plain = replace(CONTENDERS["rapo"].cell, alpha=0.6)
         changed = [k for k, v in asdict(cell).items() if asdict(plain)[k] != v]
         assert len(changed) == 1, label
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_what_else_is_tried_is_another_run_whatever_the_weight(monkeypatch, weight):
+    monkeypatch.setattr(plan, "chosen_weights", lambda _cells: {"rapo": {"many": weight}})
+
+    def meant(cell):
+        return resolve(Settings(**(asdict(cell) | {"steps": cell.steps or 200})))[0]
+
+    plain = meant(replace(CONTENDERS["rapo"].cell, alpha=weight))
+    assert all(meant(cell) != plain for cell in tried({}).values())
 
 
 # ---------------------------------------------------------------- intervals
