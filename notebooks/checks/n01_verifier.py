@@ -84,7 +84,7 @@ def same_number(answer: Answer) -> str:
         )
         answer.need(
             text != "fourteen" or not got,
-            f"my_same({text!r}, {gold!r}) gives True: two texts that are no numbers are not the same number",
+            f"my_same({text!r}, {gold!r}) gives True: two texts that are no numbers are not one number",
         )
         answer.need(got == truth, f"my_same({text!r}, {gold!r}) gives {got}, and {truth} is right")
     return "right: exact, and nothing that the model writes is executed."
