@@ -150,7 +150,7 @@ def test_a_gold_answer_that_none_can_match_is_refused_with_its_line(tmp_path, an
     [
         ('{"problem": "é?", "answer": "1"}\n'.encode("latin-1"), "line 1: is not UTF-8"),
         ('{"problem": "1?", "answer": "1"}\n'.encode("utf-16"), "UTF-16"),
-        (gzip.compress(b'{"problem": "1?", "answer": "1"}\n'), "gzip"),
+        (gzip.compress(b'{"problem": "1?", "answer": "1"}\n', mtime=0), "gzip"),
         (b'{"problem": "", "answer": "1"}\n', "line 1: the problem"),
         (b'{"problem": "\\ud800", "answer": "1"}\n', "surrogate"),
         (b"[" * 100_000, "line 1"),
