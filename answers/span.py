@@ -119,8 +119,9 @@ _BOUND_AFTER = re.compile(
 def _boxes(text, start):
     """The last box; with it those before it that "and", "or" or a comma joins to it, as a list."""
     found, edge = [], 0  # edge: where the text between this box and the one before it ends
+    later = len(text)  # where the box after this one begins
     while start >= 0 and len(found) < MAX_BOXES:
-        content, end = _content(text, start)
+        content, end = _content(text, start, later)
         if found and (content is None or not _JOINT.fullmatch(text, end, edge)):
             break
         if content is not None:
@@ -132,6 +133,7 @@ def _boxes(text, start):
         name = _NAMED.search(text, max(0, edge - 20), edge)
         found.insert(0, (name, content))
         edge = name.start() if name else edge
+        later = start
         start = max(text.rfind("\\boxed", 0, start), text.rfind("\\fbox", 0, start))
     return _listed(found)
 
@@ -146,17 +148,24 @@ def _listed(found):
     return ", ".join(values)
 
 
-def _content(text, start):
-    r"""(content, end) of the box at `start`, braces counted, \{ and \} passed over; else (None, 0)."""
+def _content(text, start, limit):
+    r"""(content, end) of the box at `start`, braces counted, \{ and \} passed over; else (None, 0).
+
+    A box that is not closed before `limit` has no content.
+    """
     at = _COMMAND_BOX.match(text, start).end()
     if text[at : at + 1] != "{":
         lone = _UNBRACED.match(text, at)
         return (lone[0], lone.end()) if lone else (None, 0)
     depth = 0
-    for match in _BRACES.finditer(text, at):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0 and match[0] == "}":
-            return text[at + 1 : match.start()].strip() or None, match.end()
+    for match in _BRACES.finditer(text, at, limit):
+        brace = match[0]
+        if brace == "{":
+            depth += 1
+        elif brace == "}":
+            depth -= 1
+            if depth == 0:
+                return text[at + 1 : match.start()].strip() or None, match.end()
     return None, 0
 
 
