@@ -8,7 +8,7 @@ import numpy as np
 
 from compare.plan import BASE, CONTENDERS
 from compare.results import Results
-from problems import TIERS
+from problems import TIER_ORDER
 from watch.figures import COLOURS
 from watch.files import whole
 from watch.forks import EVERY
@@ -100,9 +100,9 @@ def draw_minus_base(found: Results, figure) -> None:
 
 def draw_forks(found: Results, figure) -> None:
     """How RL forgets and finds: the exact probability of the right rule, by tier, over the steps."""
-    tiers = list(dict.fromkeys(TIERS.values()))
-    figure.set_size_inches(4.6 * len(tiers), 4.6)
-    for axes, tier in zip(figure.subplots(1, len(tiers)), tiers, strict=True):
+    count = len(TIER_ORDER)
+    figure.set_size_inches(4.6 * count, 4.6)
+    for axes, tier in zip(figure.subplots(1, count), TIER_ORDER, strict=True):
         for name in found.contenders():
             runs = [found.cells[c.name]["forks"]["rule_chosen"] for c in found.curve_cells(name)]
             runs = [run[tier] for run in runs if tier in run]

@@ -21,7 +21,7 @@ from compare.results import (
     crossed_bootstrap,
     seeds_to_resolve,
 )
-from problems import TIERS
+from problems import TIER_ORDER
 
 
 def table(head: list[str], rows: list[list]) -> str:
@@ -130,7 +130,7 @@ def difference_table(found: Results, rule: str) -> str:
 
 def tier_table(found: Results) -> str:
     """What each has of each tier: exact p(right rule), and pass@256 from samples."""
-    tiers, k = list(dict.fromkeys(TIERS.values())), found.ks()[-1]
+    tiers, k = TIER_ORDER, found.ks()[-1]
     rows = []
     for name in ["base", *found.contenders()]:
         cells = found.curve_cells(name)

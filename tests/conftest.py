@@ -60,7 +60,8 @@ class ByFile(LoadFileScheduling):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return ByFile(config, log)
+    """For `--dist loadfile` alone; with another word xdist does what that word says."""
+    return ByFile(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from policy import Policy, base_weights, sampling_weights
-from problems import TIERS, Problem, puzzles, render_prompt, right_completions
+from problems import TIER_ORDER, TIERS, Problem, puzzles, render_prompt, right_completions
 from settings import Settings
 
 EVERY = 5  # steps
@@ -110,9 +110,9 @@ def watched_puzzles() -> list[Problem]:
 
 
 def by_tier(problems: Sequence[Problem], values: np.ndarray) -> dict[str, float]:
-    """The mean of (N,) values over the puzzles of each tier, in the order of `TIERS`."""
+    """The mean of (N,) values over the puzzles of each tier, in their order."""
     tiers = np.array([TIERS[problem.kind] for problem in problems])
-    there = [tier for tier in dict.fromkeys(TIERS.values()) if tier in tiers]
+    there = [tier for tier in TIER_ORDER if tier in tiers]
     return {tier: float(values[tiers == tier].mean()) for tier in there}
 
 

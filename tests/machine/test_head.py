@@ -44,13 +44,13 @@ def sixteen_bit_step(small_base, tmp_path, monkeypatch):
     policy = policy_room.load_policy(str(small_base), lora_r=4)
     head = policy.model.get_output_embeddings()
     head.weight.data *= 4  # so that a logit's own rounding is what parts sampler and trainer
-    given = {"model": str(small_base), "data": "puzzles", "prompts": 2, "group_size": 8}
+    given = {"model": str(small_base), "data": "puzzles", "prompts": 2, "group_size": 64}
     given |= {"out": str(tmp_path), "max_new_tokens": 24, "micro_batch": 3, "clip_eps": 1e-6}
     settings, _ = resolve(Settings(**given))
     seen = set()
     hook = head.register_forward_hook(lambda _m, _i, out: seen.add(out.dtype))
     rolled = step.rollout(policy, PROBLEMS, settings, 0)
-    rolled = replace(rolled, reward=torch.eye(2, 8))
+    rolled = replace(rolled, reward=torch.eye(2, 64))
     metrics = step.learn(policy, step.make_optimizer(policy, settings), rolled, settings).metrics
     hook.remove()
     return metrics, seen
@@ -62,8 +62,7 @@ def test_sampler_and_trainer_differ_less_than_with_a_narrow_head(small_base, tmp
     monkeypatch.setattr(loading, "widen", lambda _head: None)
     narrow, seen = sixteen_bit_step(small_base, tmp_path, monkeypatch)
     assert seen == {torch.bfloat16}
-    # below 0.8 with one processor's 16-bit products, 0.81 with another's; a narrow head against itself, 1
-    assert wide["parity_mean"] < 0.9 * narrow["parity_mean"], (wide, narrow)
+    assert wide["parity_mean"] < 0.8 * narrow["parity_mean"], (wide, narrow)
 
 
 def test_rounding_is_not_counted_as_clipping(small_base, tmp_path, monkeypatch):
