@@ -53,6 +53,11 @@ class Policy:
         return self.model.get_input_embeddings().weight.dtype
 
     @property
+    def shares_prompts(self) -> bool:
+        """A prompt is read once for all of its completions in a micro-batch."""
+        return shared_prompts.taught(self.model.get_base_model().model)
+
+    @property
     def end_ids(self) -> list[int]:
         """The tokens that end a completion: the model's or the tokenizer's, and those that end a turn.
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from machine.devices import empty_cache
 from machine.limit import Pieces, learn_less, pieces_of, within_memory
+from machine.shared_prompts import row_order
 from machine.slow import slow
 from objective import (
     ARMS,
@@ -264,13 +265,13 @@ class Scored(NamedTuple):
 def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> Iterator[Scored]:
     """The step's completions, micro-batch by micro-batch, with gradients into the adapter.
 
-    Rows are taken in order of length, so that a micro-batch holds little padding; the longest first, so
-    that memory runs out at once or not at all.
+    The longest comes first, so that memory runs out at once or not at all.
     """
     advantage, phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
     alpha = alpha_of(rolled, settings, policy.device)  # (B,)
     lengths = rolled.completions.mask.sum(dim=1)  # (B,)
-    order = torch.argsort(lengths, stable=True, descending=True)  # (B,)
+    prompt_length = int(rolled.prompt_mask.sum(dim=1).max()) if policy.shares_prompts else 0
+    order = row_order(lengths, prompt_length, settings.group_size, pieces.micro_batch)  # (B,)
     for rows in order.split(pieces.micro_batch):  # (b,)
         _, mask, logp_old = rows_of(rolled, rows)  # (b, T)
         terms = score_rows(policy, rolled, rows, phi, settings, pieces.chunk_tokens)  # (b, T)

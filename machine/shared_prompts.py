@@ -25,6 +25,38 @@ from machine.devices import sees_groups
 NAME = "shared_prompts"  # of `attend` in transformers' table of attention functions
 
 
+def row_order(lengths: Tensor, prompt_length: int, group_size: int, micro_batch: int) -> Tensor:
+    """In which order a step's B completions are cut into micro-batches: of two the one with fewer tokens.
+
+    By length a micro-batch holds little padding; prompt by prompt it reads few prompts. Both begin with
+    the longest completion, so that memory runs out at once or not at all.
+
+    lengths: (B,) tokens of each completion, `group_size` to a prompt. prompt_length: of the longest
+    prompt; 0 where no prompt is shared -> (B,), which completions, the first ones first.
+
+    Short prompts and long completions, two to a prompt; long prompts and short completions:
+
+    >>> lengths = torch.tensor([9, 2, 8, 1])
+    >>> row_order(lengths, 1, group_size=2, micro_batch=2).tolist()
+    [0, 2, 1, 3]
+    >>> row_order(lengths, 50, group_size=2, micro_batch=2).tolist()
+    [0, 1, 2, 3]
+    """
+    groups = lengths.view(-1, group_size)  # (P, G)
+    inside = groups.argsort(dim=1, stable=True, descending=True)  # (P, G)
+    rows = inside + group_size * torch.arange(len(groups), device=lengths.device)[:, None]  # (P, G)
+    first = groups.max(dim=1).values.argsort(stable=True, descending=True)  # (P,)
+    by_length = lengths.argsort(stable=True, descending=True)  # (B,)
+    by_prompt = rows[first].flatten()  # (B,)
+
+    def tokens_read(order: Tensor) -> int:
+        parts = order.split(micro_batch)
+        prompts = sum(len((part // group_size).unique()) for part in parts)
+        return prompts * prompt_length + sum(len(x) * int(lengths[x].max()) for x in parts)
+
+    return min(by_length, by_prompt, key=tokens_read)
+
+
 class Packed(NamedTuple):
     """p distinct prompts of at most L tokens, then b completions of at most C = T - 1, in one row.
 

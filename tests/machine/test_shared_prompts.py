@@ -78,3 +78,21 @@ def test_a_model_that_looks_at_a_window_keeps_a_row_for_each_text(small_base, ba
     with torch.no_grad():
         states = room.completion_states(policy.model, *batch)
         assert torch.equal(states, row_by_row(policy.model, *batch))
+
+
+@pytest.mark.parametrize("prompt_length", [0, 1, 40, 4000])
+def test_the_order_holds_each_row_once_begins_with_the_longest_and_reads_the_fewer_tokens(
+    prompt_length,
+):
+    lengths = torch.randint(1, 60, (48,), generator=torch.Generator().manual_seed(2))
+
+    def tokens_read(order):
+        parts = order.split(6)
+        widths = sum(len(part) * int(lengths[part].max()) for part in parts)
+        return widths + prompt_length * sum(len(set((part // 8).tolist())) for part in parts)
+
+    order = shared_prompts.row_order(lengths, prompt_length, group_size=8, micro_batch=6)
+    assert sorted(order.tolist()) == list(range(48)) and lengths[order[0]] == lengths.max()
+    by_length = lengths.argsort(stable=True, descending=True)
+    assert tokens_read(order) <= tokens_read(by_length)
+    assert torch.equal(order, by_length) == (prompt_length <= 1)
