@@ -28,7 +28,7 @@ from tqdm import tqdm
 from machine.chat import with_prompt_template
 from machine.loading import adapter_in, find_model, load_tokenizer
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import EXAMPLES, Judge, Problem, check_columns, load_problems, reading_of
+from problems import EXAMPLES, Judge, Problem, check_sources, load_problems, reading_of
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -315,7 +315,7 @@ def evaluate(asked: Evaluation) -> Comparison:
         count = 192
     if asked.out:
         check_place(Path(asked.out))
-    check_columns(settings, asked.data)
+    check_sources(settings, asked.data)
     find_model(settings.model)
     tokenizer = load_tokenizer(settings.model)
     settings, prompt = with_prompt_template(

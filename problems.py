@@ -131,8 +131,9 @@ def reading_of(settings: Settings) -> files.Reading:
     )
 
 
-def check_columns(settings: Settings, *sources: str) -> None:
-    """Raise ValueError if a column is named and none of the sources is a table that could have it."""
+def check_sources(settings: Settings, *sources: str) -> None:
+    """Raise ValueError if a flag is given that says how to read what none of the sources is."""
+    named = " and ".join(dict.fromkeys(sources))
     columns = {
         "--problem-column": settings.problem_column,
         "--answer-column": settings.answer_column,
@@ -141,8 +142,14 @@ def check_columns(settings: Settings, *sources: str) -> None:
         if column is not None and all(map(is_known_set, sources)):
             raise ValueError(
                 f"{flag} {column!r} names a column of one's own data, and "
-                f"{' and '.join(dict.fromkeys(sources))} is read as it is: leave it out, or name a file"
+                f"{named} is read as it is: leave it out, or name a file"
             )
+    known = public_sets.PUBLIC_SETS
+    if settings.data_dir is not None and not any(source in known for source in sources):
+        raise ValueError(
+            f"--data-dir {settings.data_dir!r} holds copies of public sets ({', '.join(known)}), and "
+            f"{named} is none of them: leave it out"
+        )
 
 
 def load_problems(
@@ -200,7 +207,7 @@ def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
     Data of one's own that is both --data and --eval-data and has no test of its own is split by a hash of
     each problem, and the split is printed.
     """
-    check_columns(settings, settings.data, settings.eval_data)
+    check_sources(settings, settings.data, settings.eval_data)
     one_source = not is_known_set(settings.data) and settings.eval_data == settings.data
     split = (
         one_source and settings.eval_problems > 0 and not files.has_test(settings.data, "--data")

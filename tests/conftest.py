@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["RAPO_MINI_CACHE"] = ""  # nothing is known from an earlier test
 os.environ["TORCHDYNAMO_DISABLE"] = "1"  # to be ready to compile takes a process two seconds
+os.environ["OMP_NUM_THREADS"] = "1"  # of what a test starts, too: a worker stands on each core
 
 import pytest
 import torch

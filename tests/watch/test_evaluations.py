@@ -212,6 +212,7 @@ def test_a_public_set_without_network_from_a_copy(adapter, tmp_path, monkeypatch
         ({"problems": 0}, "--problems 0"),
         ({"data": "aime99"}, "--data"),
         ({"answer_column": "gold"}, "--answer-column 'gold' names a column"),
+        ({"data_dir": "copies"}, "--data-dir 'copies' holds copies of public sets"),
         ({"data": "aime24"}, "hf download HuggingFaceH4/aime_2024"),
         ({"adapter": "no/such/adapter"}, "--adapter"),
         ({"model": "no/such-model"}, "--model"),

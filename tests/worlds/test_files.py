@@ -143,6 +143,13 @@ def test_a_column_is_named_for_data_of_ones_own_only(tmp_path, name):
     assert len(own) == len(ROWS)
 
 
+def test_copies_of_public_sets_are_for_public_sets_only():
+    with pytest.raises(
+        ValueError, match=r"--data-dir 'copies' holds .* and puzzles is none of them"
+    ):
+        both_sides(resolve(Settings(data_dir="copies"))[0])
+
+
 def test_the_other_columns_travel_and_are_part_of_what_a_run_began_with(tmp_path):
     as_jsonl(tmp_path / "a.jsonl", [{"problem": "1?", "answer": "1", "level": 3}])
     (found,) = load_problems(str(tmp_path / "a.jsonl"), "train", None, 0, "--data")
