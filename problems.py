@@ -152,6 +152,14 @@ def check_sources(settings: Settings, *sources: str) -> None:
         )
 
 
+def check_at_hand(settings: Settings) -> None:
+    """Raise ValueError for rewards and problems that a run would refuse, where no network is needed."""
+    Judge(settings)
+    sources = (settings.data, settings.eval_data)
+    if not any(source in public_sets.PUBLIC_SETS or tables.hub_name(source) for source in sources):
+        both_sides(settings)
+
+
 def load_problems(
     data: str,
     split: str,

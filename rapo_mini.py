@@ -34,7 +34,16 @@ from machine.shapes import context_of, shape_of
 from objective import ARMS
 from pass_at_k import compare_with_base
 from policy import REFERENCE, load_policy, refresh_reference
-from problems import EXAMPLES, Judge, Problem, both_sides, problems_that_fit, render_prompt, within
+from problems import (
+    EXAMPLES,
+    Judge,
+    Problem,
+    both_sides,
+    check_at_hand,
+    problems_that_fit,
+    render_prompt,
+    within,
+)
 from settings import Settings, is_bundled, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
 from watch import forks, target
@@ -42,6 +51,7 @@ from watch.command_line import command, guarded, resumed
 from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
 from watch.figures import draw_run
 from watch.files import as_json, digest, write_whole
+from watch.health import diagnose
 from watch.progress import Progress, what_next
 from watch.recorder import Recorder
 from watch.run_folder import (
@@ -294,7 +304,8 @@ def finish(run: Run, measure: bool = True) -> None:
     if run.trace and run.trace.lines:
         folder = run.trace.folder
         tell(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
-    print(what_next(settings, run.step, run.problems))
+    healthy = not diagnose(metrics, settings.arm)
+    print(what_next(settings, run.step, run.problems, healthy))
 
 
 def start(given: Settings) -> Run | None:
@@ -316,6 +327,8 @@ def start(given: Settings) -> Run | None:
         keep_to_the_card()
     else:
         tell(f"device: {why_no_gpu()}")
+    if settings.dry_run:
+        check_at_hand(settings)
     if settings.dry_run or torch.cuda.is_available():
         card = plan.card_bytes(settings)
         if not given.resume:
@@ -347,7 +360,10 @@ def start(given: Settings) -> Run | None:
         run.owner.release()
         raise
     if settings.reward:
-        tell(f"reward: {' + '.join(settings.reward)}")
+        tell(
+            f"reward: {' + '.join(settings.reward)}; a completion is right here if it is worth "
+            f"{settings.right_at:g} or more (--right-at)"
+        )
     tell(
         f"data: {len(run.problems)} problems; a step is {settings.prompts} prompts x "
         f"{settings.group_size} completions; run folder: {run.out}"

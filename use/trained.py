@@ -43,7 +43,9 @@ def find(run: str, model: str | None = None, quant: str | None = None, **changed
     adapter = Path(adapter_in(place))
     if not (adapter / "adapter_config.json").exists():
         if not (place / "config.json").exists():
-            raise ValueError(f"RUN {run} holds neither a run nor an adapter: give runs/my-run")
+            raise ValueError(
+                f"RUN {str(run)!r} holds neither a run nor an adapter: give runs/my-run"
+            )
         raise ValueError(
             f"RUN {run} holds no adapter yet, its run did not come to an end: "
             f"python rapo_mini.py --resume {run}"

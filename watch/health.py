@@ -67,7 +67,7 @@ def collapsing(metrics: Sequence[dict], arm: str) -> str:
     if not any(signs.values()):
         return ""
     rate = last[-1].get("lr")
-    lower = "lower --lr" + (f", which is {rate:.2g} here" if rate else "")
+    lower = "lower --lr" + (f", {rate:.2g} by now" if rate else "")
     others = (
         "" if ARMS[arm].remedy.startswith("lower --lr") else f"; if it is low, {ARMS[arm].remedy}"
     )

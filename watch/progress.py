@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from problems import Problem
+from problems import Problem, reading_of
 from settings import Settings, choose_model
 from step import Rollout
 from watch.files import as_json, naming
@@ -83,7 +83,8 @@ class Progress:
         )
         every = self.settings.show_every
         if every and step % every == 0:
-            self.bar.write(one_group(rolled, step, self.settings.right_at))
+            graded = reading_of(self.settings).golds
+            self.bar.write(one_group(rolled, step, self.settings.right_at, graded=graded))
         if metrics["skipped"]:
             self.bar.write(
                 wrapped(
@@ -102,11 +103,13 @@ class Progress:
         return count
 
 
-def one_group(rolled: Rollout, step: int, right_at: float, most: int = 8) -> str:
+def one_group(
+    rolled: Rollout, step: int, right_at: float, most: int = 8, graded: bool = True
+) -> str:
     """One prompt with what was answered to it: each answer with its mark, its count, and one completion.
 
     Which prompt: the one whose rewards differ most. +: right, a reward of at least right_at; -: not.
-    most: so many answers, those that came most often.
+    most: so many answers, those that came most often. graded: the gold answer decides, so it is shown.
     """
     group = rolled.reward.shape[1]  # G
     at = traced_prompt(rolled.reward)
@@ -118,7 +121,8 @@ def one_group(rolled: Rollout, step: int, right_at: float, most: int = 8) -> str
     wide = any(columns_of(c) > 1 for c in asked)
     lines = textwrap.wrap(asked, (WIDTH - 4) // (2 if wide else 1))
     counted = f"{right} of {group} right, {len(kinds)} different answers"
-    lines.append(f"gold {cut(problem.answer, WIDTH - len(counted) - 12)}; {counted}:")
+    gold = f"gold {cut(problem.answer, WIDTH - len(counted) - 12)}; " if graded else ""
+    lines.append(f"{gold}{counted}:")
     for (answer, reason, reward), count in kinds.most_common(most):
         first = next(
             r for r, v in zip(rows, verdicts, strict=True) if v[:3] == (reward, reason, answer)
@@ -136,8 +140,13 @@ def one_group(rolled: Rollout, step: int, right_at: float, most: int = 8) -> str
 # ---------------------------------------------------------------- at the end
 
 
-def what_next(settings: Settings, steps_done: int, problems: Sequence[Problem]) -> str:
-    """Three commands that make sense now: talk to the run, measure it better, go on with it."""
+def what_next(
+    settings: Settings, steps_done: int, problems: Sequence[Problem], healthy: bool = True
+) -> str:
+    """Three commands that make sense now: talk to the run, measure it better, go on with it.
+
+    Not the third where the run was told to change a flag: a resumed run keeps its flags.
+    """
     out, asked = settings.out, min((p.problem for p in problems[:100]), key=len)
     asked = f" {shlex.quote(harmless(asked))}" if len(asked) <= WIDTH // 2 else ""
     measure = f"python pass_at_k.py --adapter {out} --n {4 * settings.eval_samples}"
@@ -151,5 +160,7 @@ def what_next(settings: Settings, steps_done: int, problems: Sequence[Problem]) 
         "measure on more samples": measure,
         "train on": f"python rapo_mini.py --resume {out}{steps}",
     }
+    if not healthy:
+        del commands["train on"]
     lines = [line for what, command in commands.items() for line in (f"  # {what}", f"  {command}")]
     return "\n".join(["Next:", *lines])

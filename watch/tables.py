@@ -15,6 +15,7 @@ SPLITS = {
     "hard": "Hard",
     "hard_paper": "Hard as the paper has it (the base's 0 is true by construction)",
 }
+FEWEST = 6  # problems: of fewer, all may gain by chance (2 / 2**5 is more than 1 in 20)
 SHORT = ("full", "easy", "hard")
 BARS = {  # the three draws of a comparison, for a person who watches them
     "chosen_by": "sampling the base, to choose Hard",
@@ -37,7 +38,7 @@ def short_table(comparison) -> str:
         for k in ks if count and not same else ():
             base, trained, gap = at[k][split].values()
             name = f"{SPLITS[split]} {count:>5}" if k == ks[0] else ""
-            sure = " *" if excludes_0(gap) else ""
+            sure = " *" if excludes_0(gap, count) else ""
             lines.append(
                 f"{name:<11} {f'pass@{k}':<9}{base.mean:>8.3f}{trained.mean:>9.3f}    "
                 f"{gap.signed()}{sure}"
@@ -47,30 +48,32 @@ def short_table(comparison) -> str:
     return "\n".join([*lines, wrapped(in_words(comparison))])
 
 
-def excludes_0(gap) -> bool:
-    """Does the interval exclude 0, to the three digits that are shown?"""
-    return round(gap.low, 3) > 0 or round(gap.high, 3) < 0
+def excludes_0(gap, problems: int) -> bool:
+    """Does the interval exclude 0, to the three digits that are shown, and over enough problems?"""
+    return problems >= FEWEST and (round(gap.low, 3) > 0 or round(gap.high, 3) < 0)
 
 
 def in_words(comparison) -> str:
     """One sentence: what one attempt and what many attempts say of base and trained."""
     few, many = comparison.ks[0], comparison.ks[-1]
     one, all_of_them = (comparison.estimates(k)["full"] for k in (few, many))
-    gains, keeps = one["difference"], all_of_them["difference"]
+    gains, keeps, count = one["difference"], all_of_them["difference"], len(comparison.problems)
     said = (
         f"In {attempts(few)} the trained model solves {one['trained'].mean:.0%} of the problems, the "
-        f"base {one['base'].mean:.0%}: {sure(gains, len(comparison.problems))}"
+        f"base {one['base'].mean:.0%}: {sure(gains, count)}"
     )
     if many == few:
         return said + "."
-    if keeps.low > 0:
+    if not excludes_0(keeps, count) and not excludes_0(gains, count):
+        so = sure(keeps, count)
+    elif keeps.low > 0:
         so = "so it solves what the base does not"
     elif keeps.high < 0:
         so = "so it has lost what the base solves"
     elif gains.low > 0:
         so = "so it solves what the base solves, only more often"
     else:
-        so = sure(keeps, len(comparison.problems))
+        so = sure(keeps, count)
     return (
         f"{said}; in {attempts(many)} {all_of_them['trained'].mean:.0%} and "
         f"{all_of_them['base'].mean:.0%}: {so}."
@@ -83,7 +86,7 @@ def attempts(k: int) -> str:
 
 def sure(gap, problems: int) -> str:
     """Is a difference more than the choice of problems can make?"""
-    if excludes_0(gap):
+    if excludes_0(gap, problems):
         return "a real difference"
     return f"too close for {problems} problems to tell"
 

@@ -87,10 +87,13 @@ def in_words(asked: Asked, settings: Settings) -> str:
         f"from the reference, and has {asked.target_tail:.1%} of its mass outside the reference's "
         f"likeliest 99% (the reference itself {asked.ref_tail:.1%})"
     )
-    calmer = (
-        "--plausible 0.01 flattens only among plausible tokens, --fork-entropy 1 only at forks, a larger "
-        "--phi-min less, --kl-form sampled looks at drawn tokens alone"
-    )
+    ways = {
+        "--plausible 0.01 flattens only among plausible tokens": settings.plausible == 0,
+        "--fork-entropy 1 flattens only at forks": settings.fork_entropy == 0,
+        "a larger --phi-min flattens less": settings.phi == "linear",
+        "--kl-form sampled looks at drawn tokens alone": settings.kl_form == "exact",
+    }
+    calmer = ", ".join(way for way, is_open in ways.items() if is_open)
     if asked.target_kl > REFUSE_KL and settings.kl_form == "exact":
         raise TooFlat(f"{said}; the exact KL would teach that to the policy: {calmer}")
     own = max(asked.ref_tail, 1 - NUCLEUS)

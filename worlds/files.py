@@ -27,6 +27,8 @@ LOOKED_AT = 100  # rows whose columns are looked at
 PROBLEM = ("problem", "question", "prompt", "query", "instruction", "input")
 ANSWER = ("answer", "gold", "final_answer", "expected_answer", "ground_truth", "target", "label")
 ANSWER += ("reward_model.ground_truth", "solution", "output")
+# \beta, \frac, \times, \theta, \tfrac, \text, \right, where JSON took \b, \f, \t and \r for characters.
+EATEN = re.compile("[\b\f][A-Za-z]+|\t(?:imes|heta|frac|ext(?={))|\right")
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def row_of(
         shown = row if isinstance(row, str) else json.dumps(row, default=str)
         raise ValueError(
             f"needs a JSON object with the keys {problem} and {answer}, got {shown[:60]!r}"
+            + (why_unread(row) if isinstance(row, str) else "")
         ) from error
     if not isinstance(asked, str) or not asked.strip():
         raise ValueError(f"the problem must be a text that is not empty, got {str(asked)[:60]!r}")
@@ -171,11 +174,32 @@ def row_of(
     for name, text in (("problem", asked), ("answer", gold), ("kind", kind)):
         if any("\ud800" <= c <= "\udfff" for c in text):
             raise ValueError(f"the {name} holds half of a surrogate pair, which is no character")
+        if eaten := EATEN.search(text):
+            raise ValueError(
+                f"the {name} holds {json.dumps(eaten[0])}, where JSON took a LaTeX command's backslash "
+                "and first letter for a control character: write the backslash twice"
+            )
     if golds:
         gold = (extract_answer(gold) or gold) if final and is_solution(gold) else gold
         check_final(gold)
     others = {k: v for k, v in row.items() if k not in ("problem", "answer", "kind")}
     return asked, gold, kind, others
+
+
+def why_unread(line: str) -> str:
+    r"""What Python's reader says of a line that is no JSON object, to stand behind the line.
+
+    >>> why_unread('{"answer": "\\sqrt{2}"}')
+    ': Invalid \\escape (in JSON a backslash is written twice)'
+    """
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        twice = " (in JSON a backslash is written twice)" if "escape" in error.msg else ""
+        return f": {error.msg}{twice}"
+    except RecursionError:
+        return ": nested too deeply"
+    return ""
 
 
 def text_of(value: object) -> object:

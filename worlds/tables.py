@@ -208,6 +208,9 @@ def rows_of_csv(lines: list[str], path: Path, flag: str) -> Rows:
     delimiter = max(",;\t", key=lines[0].count)
     reader = csv.DictReader(io.StringIO("\n".join(lines), newline=""), delimiter=delimiter)
     try:
+        names = reader.fieldnames or ()
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise ValueError(f"{path} line 1: names the column {twice[0]!r} twice ({flag})")
         for row in reader:
             if None in row or None in row.values():
                 cells = sum(value is not None for value in row.values()) + len(row.get(None) or ())

@@ -72,9 +72,7 @@ def collapse(**others):
 
 def test_a_collapse_within_three_steps_is_told_to_lower_the_rate():
     found = diagnose(collapse(), "no-kl")
-    assert (
-        list(found) == ["collapsing"] and "lower --lr, which is 0.018 here" in found["collapsing"]
-    )
+    assert list(found) == ["collapsing"] and "lower --lr, 0.018 by now" in found["collapsing"]
     assert "only 48% of the completions come to an end, not 100%" in found["collapsing"]
     assert diagnose(collapse()[: 2 * FEW - 1], "no-kl") == {}
 

@@ -51,6 +51,11 @@ def test_right_is_what_right_at_says_and_other_rewards_are_shown():
     assert "0 of 2 right" in progress.one_group(group_of([half, WRONG], ["8", "7"]), 0, 1.0)
 
 
+def test_a_gold_answer_that_nobody_grades_by_is_not_shown():
+    shown = progress.one_group(group_of([WRONG, RIGHT], ["7", "8"]), 0, 1.0, graded=False)
+    assert "gold" not in shown and "  1 of 2 right, 2 different answers:" in shown
+
+
 def test_many_answers_are_counted_and_nothing_is_wider_than_80_columns():
     evil = "\x1b[2J" + "漢字" * 90
     many = [Verdict(float(i == 0), "correct" * 9, f"{i}{evil}", None) for i in range(30)]
@@ -107,6 +112,18 @@ def test_the_short_table_has_three_k_marks_what_is_sure_and_says_what_it_means()
     assert "*" not in equal and "excludes" not in equal, "no mark, and none explained"
     full = comparison_of(8, 30).table().splitlines()
     assert all(len(line) <= 80 for line in full) and any("By kind" in line for line in full)
+
+
+def test_over_a_handful_of_problems_nothing_is_sure():
+    """All five of them gain: by chance alone that comes once in sixteen, up or down."""
+
+    def five(count):
+        problems = [Problem(str(i), "1") for i in range(count)]
+        none, all_of_them = np.zeros(count, dtype=int), np.full(count, 8)
+        return Comparison(problems, 8, [1, 8], none, none, all_of_them).summary()
+
+    assert "*" not in five(5) and "too close for 5 problems to tell" in " ".join(five(5).split())
+    assert "*" in five(6) and "a real difference" in " ".join(five(6).split())
 
 
 @pytest.mark.parametrize(
@@ -183,6 +200,8 @@ def test_the_commands_name_what_the_defaults_would_not_find():
     )
     assert "--model some/base" in elsewhere and "--data mine.csv" in elsewhere
     assert elsewhere.endswith("--resume r") and "use talk r\n" in elsewhere
+    ill = progress.what_next(settings, 3, [Problem("x", "1")], healthy=False)
+    assert "--resume" not in ill and "use talk" in ill, "a resumed run keeps the flags to change"
 
 
 def test_the_full_table_stands_behind_a_flag(tmp_path, capsys):

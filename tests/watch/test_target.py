@@ -72,10 +72,14 @@ def test_what_is_said():
     settings = settings_for("x")
     calm = in_words(Asked(0.01, 0.009, 0.007), settings)
     assert "0.010 nats" in calm and "--plausible" not in calm
+    papers = settings_for("x", plausible=0.0, fork_entropy=0.0)
     for asked in (Asked(0.06, 0.007, 0.007), Asked(0.01, 0.02, 0.007)):
-        assert "--plausible 0.01" in in_words(asked, settings)
+        for way in ("--plausible 0.01", "--fork-entropy 1"):
+            assert way in in_words(asked, papers)
+            assert way not in in_words(asked, settings), "it is set already"
+        assert "--phi-min" in in_words(asked, settings)
     with pytest.raises(TooFlat, match="--plausible"):
-        in_words(Asked(4.3, 0.638, 0.007), settings)
+        in_words(Asked(4.3, 0.638, 0.007), papers)
     sampled = settings_for("x", kl_form="sampled")
     assert "63.8%" in in_words(Asked(4.3, 0.638, 0.007), sampled), "it looks at drawn tokens alone"
 

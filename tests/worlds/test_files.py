@@ -202,6 +202,19 @@ BAD = {
         "line 3: gold .*: 3, 4; 1 others",
     ),
     "an object in an array": ("a.json", b"[1, 2]", {}, "item 1: needs a JSON object"),
+    "a backslash once": (
+        "a.jsonl",
+        rb'{"problem": "1?", "answer": "\sqrt{2}"}',
+        {},
+        r"line 1: needs .* Invalid \\escape .in JSON a backslash is written twice",
+    ),
+    "a LaTeX command that JSON has eaten": (
+        "a.jsonl",
+        rb'{"problem": "1?", "answer": "\frac{1}{2}"}',
+        {},
+        r"line 1: the answer holds .*\\frac.* write the backslash twice",
+    ),
+    "a column named twice": ("a.csv", b"problem,problem,answer\n1?,2?,2\n", {}, "twice"),
     "not UTF-8": ("a.csv", "problem,answer\né,2\n".encode("latin-1"), {}, "line 2: is not UTF-8"),
 }
 
@@ -240,3 +253,11 @@ def test_pass_at_k_reads_what_a_run_reads(tmp_path, capsys):
     )
     assert pass_at_k.main(asked) == 0
     assert door.files.has_test(str(tmp_path / "mine.csv"), "--data") is False
+
+
+def test_a_dry_run_reads_what_lies_at_hand_and_asks_no_network(tmp_path, capsys):
+    gone = str(tmp_path / "gone.csv")
+    for wrong in ({"data": gone}, {"data": "nonsense"}, {"reward": (f"{tmp_path}/gone.py:f",)}):
+        assert run(tmp_path / "run", dry_run=True, **wrong) == 2
+        assert "gone" in sentence(capsys) or "nonsense" in wrong.values()
+    assert run(tmp_path / "run", dry_run=True, data="owner/name", eval_data="gsm8k") == 0
