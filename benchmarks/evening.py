@@ -6,7 +6,8 @@
 Each row is a run of `rapo_mini.py` in a folder of its own and with that model's defaults. Stopped at any
 moment, the same command goes on: a finished run is not done again, a begun one is resumed. The base
 stands in each run's own evaluation; its row is the mean of them. `--plausible 0` flattens over the whole
-vocabulary, as the paper's Eq. 9 says: the row shows what that costs a real model.
+vocabulary, as the paper's Eq. 9 says: the row shows what that costs a real model. A second table has the
+PAIRS, problem by problem.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ import tyro
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from compare.results import crossed_bootstrap  # noqa: E402
 from machine.gguf import SMOLLM2  # noqa: E402
-from pass_at_k import Estimate  # noqa: E402
+from pass_at_k import Estimate, pass_at_k  # noqa: E402
 from watch.run_folder import read_metrics  # noqa: E402
 
 RUNS = {  # what differs from the defaults
@@ -32,6 +34,7 @@ RUNS = {  # what differs from the defaults
     "rapo": ("--arm", "rapo"),
     "rapo, no support": ("--arm", "rapo", "--plausible", "0"),
 }
+PAIRS = (("grpo", "base"), ("rapo", "base"), ("rapo", "grpo"), ("rapo", "rapo, no support"))
 LAST = 10  # steps at the end that the entropy is averaged over
 
 
@@ -128,15 +131,43 @@ def table(options: Options) -> str:
     )
 
 
+def solved(options: Options, name: str, seed: int, k: int) -> np.ndarray | None:
+    """pass@k of each problem (N,) after a run, or of the base beside the first one; None: not yet."""
+    arm, draw = (next(iter(RUNS)), "base") if name == "base" else (name, "trained")
+    summary = folder_of_run(options, arm, seed) / "summary.json"
+    if not summary.exists():
+        return None
+    found = json.loads(summary.read_text())["evaluation"]
+    return pass_at_k(found["samples"], np.array(found["correct"][draw]), k)
+
+
+def differences(options: Options) -> str:
+    """The PAIRS in Markdown, paired by problem and seed; 95% intervals over both."""
+    ks = (1, options.eval_samples)
+    lines = ["| difference | seeds | " + " | ".join(f"pass@{k}" for k in ks) + " |"]
+    lines.append("|---" * (2 + len(ks)) + "|")
+    for one, other in PAIRS:
+        gaps = [gaps_of(options, one, other, k) for k in ks]
+        shown = " | ".join(crossed_bootstrap(gap).signed() if len(gap) else "-" for gap in gaps)
+        lines.append(f"| {one} - {other} | {len(gaps[0])} | {shown} |")
+    return "\n".join(lines)
+
+
+def gaps_of(options: Options, one: str, other: str, k: int) -> np.ndarray:
+    """The difference in pass@k of each problem, (S, N), for the S seeds that have both."""
+    both = [[solved(options, name, seed, k) for name in (one, other)] for seed in options.seeds]
+    return np.array([a - b for a, b in both if a is not None and b is not None])
+
+
 def main(options: Options) -> int:
-    """Run what is missing, print the table; 130 when stopped."""
+    """Run what is missing, print the tables; 130 when stopped."""
     status = 0
     try:
         if not options.table_only:
             run_all(options)
     except KeyboardInterrupt:
         status = 130
-    print(table(options))
+    print(f"{table(options)}\n\n{differences(options)}")
     return status
 
 

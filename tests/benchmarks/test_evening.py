@@ -1,5 +1,6 @@
 """benchmarks/evening.py end to end on the bundled base: every row, nothing done twice."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -34,9 +35,14 @@ def test_it_trains_every_arm_once_and_prints_a_row_for_each(tmp_path, capsys, mo
     assert room.main(options) == 0
     screen = capsys.readouterr().out
     first = screen[screen.index("| run | seed") :]
-    rows = [line.split(" | ") for line in first.splitlines() if line.startswith("| ")]
+    runs, pairs = first.split("\n\n")
+    rows = [line.split(" | ") for line in runs.splitlines() if line.startswith("| ")]
     assert [row[0].removeprefix("| ") for row in rows] == ["run", "base", *room.RUNS]
     assert rows[2][5] == "-" and float(rows[3][5]) > 0, "grpo flattens nothing"
+    of_grpo = json.loads((tmp_path / "evening/grpo-seed0/summary.json").read_text())["evaluation"]
+    gain = of_grpo["pass_at_k"]["2"]["full"]["difference"]["mean"]
+    assert "| grpo - base | 1 | " in pairs and f"| {gain:+.3f} [" in pairs.splitlines()[2]
+    assert len(pairs.splitlines()) == 2 + len(room.PAIRS)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "evening").rglob("*") if p.is_file()}
     assert room.main(options) == 0 and capsys.readouterr().out == first
     assert before == {p: p.stat().st_mtime_ns for p in before}, "nothing was done twice"
