@@ -122,7 +122,7 @@ def table(options: Options) -> str:
     few, many = (np.mean([base[key] for _, base in there]) for key in ("few", "many"))
     return "\n".join(
         [
-            f"| run | seed | pass@1 | pass@{options.eval_samples} | minus its base "
+            f"| run | seed | pass@1 | pass@{options.eval_samples} | minus its base's "
             "| target, nats a token | outside the nucleus | entropy at the end | steps | minutes |",
             "|---|---|---|---|---|---|---|---|---|---|",
             f"| base | - | {few:.3f} | {many:.3f} | - | - | - | - | - | - |",

@@ -26,10 +26,11 @@ NAME = "shared_prompts"  # of `attend` in transformers' table of attention funct
 
 
 def row_order(lengths: Tensor, prompt_length: int, group_size: int, micro_batch: int) -> Tensor:
-    """In which order a step's B completions are cut into micro-batches: of two the one with fewer tokens.
+    """In which order a step's B completions are cut into micro-batches.
 
-    By length a micro-batch holds little padding; prompt by prompt it reads few prompts. Both begin with
-    the longest completion, so that memory runs out at once or not at all.
+    By length a micro-batch holds little padding; prompt by prompt it reads few prompts, which is taken
+    where it saves more than a tenth of the tokens. Both begin with the longest completion, so that memory
+    runs out at once or not at all.
 
     lengths: (B,) tokens of each completion, `group_size` to a prompt. prompt_length: of the longest
     prompt; 0 where no prompt is shared -> (B,), which completions, the first ones first.
@@ -54,7 +55,7 @@ def row_order(lengths: Tensor, prompt_length: int, group_size: int, micro_batch:
         prompts = sum(len((part // group_size).unique()) for part in parts)
         return prompts * prompt_length + sum(len(x) * int(lengths[x].max()) for x in parts)
 
-    return min(by_length, by_prompt, key=tokens_read)
+    return by_prompt if tokens_read(by_prompt) < 0.9 * tokens_read(by_length) else by_length
 
 
 class Packed(NamedTuple):

@@ -80,8 +80,8 @@ def test_a_model_that_looks_at_a_window_keeps_a_row_for_each_text(small_base, ba
         assert torch.equal(states, row_by_row(policy.model, *batch))
 
 
-@pytest.mark.parametrize("prompt_length", [0, 1, 40, 4000])
-def test_the_order_holds_each_row_once_begins_with_the_longest_and_reads_the_fewer_tokens(
+@pytest.mark.parametrize("prompt_length", [0, 1, 400, 4000])
+def test_the_order_holds_each_row_once_begins_with_the_longest_and_saves_long_prompts(
     prompt_length,
 ):
     lengths = torch.randint(1, 60, (48,), generator=torch.Generator().manual_seed(2))
@@ -94,5 +94,7 @@ def test_the_order_holds_each_row_once_begins_with_the_longest_and_reads_the_few
     order = shared_prompts.row_order(lengths, prompt_length, group_size=8, micro_batch=6)
     assert sorted(order.tolist()) == list(range(48)) and lengths[order[0]] == lengths.max()
     by_length = lengths.argsort(stable=True, descending=True)
-    assert tokens_read(order) <= tokens_read(by_length)
-    assert torch.equal(order, by_length) == (prompt_length <= 1)
+    if prompt_length <= 1:
+        assert torch.equal(order, by_length)
+    else:
+        assert tokens_read(order) < 0.9 * tokens_read(by_length)
