@@ -101,9 +101,7 @@ def puzzles(split: str, count: int, seed: int = 0) -> list[Problem]:
 reward_terms = reward_files.terms_unrun  # the functions of --reward, their files read and not run
 reward_digest = reward_files.digest_of
 TIERS = {kind: rule.tier for kind, rule in bundled.RULES.items()}  # of the bundled puzzles
-TIER_ORDER = tuple(
-    dict.fromkeys(TIERS.values())
-)  # from what the base tries often to what it never does
+TIER_ORDER = tuple(dict.fromkeys(TIERS.values()))  # from what the base tries often to never
 
 
 def right_completions(problem: Problem) -> dict[str, list[str]]:

@@ -1,6 +1,5 @@
 """The README's "your own" sections, copied: every command is run, or where it needs a network, parsed."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -44,7 +43,6 @@ def run_in(folder: Path, line: str) -> str:
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     if target:

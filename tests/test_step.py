@@ -66,7 +66,8 @@ def test_the_longest_completions_are_learned_from_first(run):
     rolled = warmed_up(run)
     pieces = run.pieces._replace(micro_batch=3)
     widths = [s.mask.shape[1] for s in room.scored(run.policy, rolled, run.settings, pieces)]
-    assert len(set(widths)) > 1 and widths[0] == rolled.completions.mask.sum(dim=1).max()
+    assert widths == sorted(widths, reverse=True) and len(set(widths)) > 1
+    assert widths[0] == rolled.completions.mask.sum(dim=1).max()
 
 
 def test_the_sampler_and_the_trainer_agree_on_the_log_probs(run):

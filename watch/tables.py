@@ -64,13 +64,12 @@ def in_words(comparison) -> str:
     )
     if many == few:
         return said + "."
-    if not excludes_0(keeps, count) and not excludes_0(gains, count):
-        so = sure(keeps, count)
-    elif keeps.low > 0:
-        so = "so it solves what the base does not"
-    elif keeps.high < 0:
-        so = "so it has lost what the base solves"
-    elif gains.low > 0:
+    if excludes_0(keeps, count):
+        found = keeps.mean > 0
+        so = (
+            f"so it {'solves what the base does not' if found else 'has lost what the base solves'}"
+        )
+    elif excludes_0(gains, count) and gains.mean > 0:
         so = "so it solves what the base solves, only more often"
     else:
         so = sure(keeps, count)

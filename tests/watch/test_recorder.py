@@ -89,14 +89,14 @@ def test_every_number_is_the_one_that_the_step_used(tmp_path, monkeypatch, cut):
     for _ in range(2):
         rapo_mini.train_step(run)
     rolled = step.rollout(run.policy, run.problems_of(2), run.settings, 2)
-    cut = step.scored(run.policy, rolled, run.settings, run.pieces)
-    order = [int(row) for s in cut for row in s.rows]
     monkeypatch.setattr(step, "score", watched_score)
     monkeypatch.setattr(step, "token_shares", watched_shares)
     recorder = room.Recorder(run.policy, rolled, run.settings)
     step.learn(run.policy, run.optimizer, rolled, run.settings, recorder)
     records = recorder.records
-    rows = []  # in the step's order
+    lengths = rolled.completions.mask.sum(dim=1)
+    order = torch.argsort(lengths, stable=True, descending=True).tolist()
+    rows = []  # in the step's order, the longest first
     for _, mask, terms, logp_old, advantage, shares, clipped in caught:
         for b, length in enumerate(mask.sum(dim=1).tolist()):
             numbers = {"logp": terms.logp, "kl": terms.kl, "entropy": terms.entropy}
