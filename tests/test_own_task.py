@@ -2,11 +2,11 @@
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from watch.command_line import parse
 
@@ -36,14 +36,8 @@ def run_in(folder: Path, line: str) -> str:
     assert words[0] == "python"
     script = ROOT / words[1]
     small = {"rapo_mini.py": SMALL, "pass_at_k.py": SMALL_EVALUATION}.get(words[1], [])
-    command = [sys.executable, str(script if script.exists() else folder / words[1])]
-    done = subprocess.run(
-        [*command, *words[2:], *small],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    script = script if script.exists() else folder / words[1]
+    done = warm.run(script, *words[2:], *small, cwd=folder)
     assert done.returncode == 0, done.stderr
     if target:
         (folder / target).write_text(done.stdout)

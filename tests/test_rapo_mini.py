@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
+from warm import Program
 
 import rapo_mini
 import step
@@ -30,8 +32,8 @@ def metrics_of(out):
     return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
 
 
-def command(*args, script="rapo_mini.py"):
-    return [sys.executable, str(ROOT / script), *map(str, args)]
+def command(*args):
+    return [sys.executable, str(ROOT / "rapo_mini.py"), *map(str, args)]
 
 
 def flags(**settings):
@@ -96,15 +98,10 @@ def test_the_adapter_is_pefts_own(finished):
 
 def test_pass_at_k_is_a_command_on_that_adapter(finished):
     out, _ = finished
-    done = subprocess.run(
-        command(
-            *("--adapter", out / "adapter", "--problems", 5, "--n", 4, "--k", 1, 3),
-            *("--out", out.parent / "scores.json", "--threads", 1),
-            script="pass_at_k.py",
-        ),
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = warm.run(
+        ROOT / "pass_at_k.py",
+        *("--adapter", out / "adapter", "--problems", 5, "--n", 4, "--k", 1, 3),
+        *("--out", out.parent / "scores.json", "--threads", 1),
     )
     assert done.returncode == 0, done.stderr
     assert "pass@3" in done.stdout and "Full: 5 problems" in done.stdout
@@ -140,12 +137,8 @@ def test_a_run_killed_in_the_middle_goes_on(finished, tmp_path):
     out = tmp_path / "killed"
     settings = SMALL | {"steps": 300, "out": str(out)}
     code = f"import rapo_mini as r; r.SAVE_SECONDS = 0.2; r.main(r.Settings(**{settings!r}))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    (tmp_path / "often.py").write_text(code)
+    process = Program(tmp_path / "often.py")
     wait_for(lambda: (out / "state.pt").exists() and len(lines_of(out)) >= 3, process)
     process.kill()
     process.wait()
@@ -160,15 +153,10 @@ def test_a_run_killed_in_the_middle_goes_on(finished, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to a child on Windows")
 def test_ctrl_c_saves_and_still_reports(tmp_path):
     out = tmp_path / "stopped"
-    process = subprocess.Popen(
-        command("--steps", 300, "--out", out, *flags(**SMALL)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    process = Program(ROOT / "rapo_mini.py", "--steps", 300, "--out", out, *flags(**SMALL))
     wait_for(lambda: (out / "metrics.jsonl").exists() and len(lines_of(out)) >= 1, process)
     process.send_signal(signal.SIGINT)
-    screen = process.communicate(timeout=120)[0]
+    screen, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert f"--resume {out}" in screen and "pass@1" in screen
     steps = len(metrics_of(out))

@@ -1,13 +1,13 @@
 """benchmarks/gpu.py end to end on the CPU, and that its random model is what it stands for."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import tyro
+import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -25,8 +25,7 @@ SMALL = (
 
 
 def run(*flags):
-    script = str(ROOT / "benchmarks" / "gpu.py")
-    return subprocess.run([sys.executable, script, *flags], capture_output=True, text=True)
+    return warm.run(ROOT / "benchmarks" / "gpu.py", *flags)
 
 
 def test_it_runs_through_and_prints_each_number(tmp_path):

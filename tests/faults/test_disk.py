@@ -4,11 +4,22 @@ import random
 import shutil
 
 import pytest
+from warm import Program
 
 import rapo_mini
 from faults.conftest import quicken
 from faults.disk import Crash, Disk
-from faults.runs import MEASURED, STEPS, everything_in, result_of, resume, run, sentence
+from faults.runs import (
+    MEASURED,
+    ROOT,
+    STEPS,
+    everything_in,
+    metrics_of,
+    result_of,
+    resume,
+    run,
+    sentence,
+)
 from settings import Settings
 
 FAULTS = ("crash", "full", "read-only")
@@ -143,12 +154,11 @@ def test_files_of_two_runs_swapped(undisturbed, tmp_path, capsys):
 @pytest.mark.faults
 def test_three_processes_on_one_folder(tmp_path):
     """One goes on with the run, two are told who has it; the run is the undisturbed one's."""
-    from faults.runs import metrics_of, process
-
     given = MEASURED | {"steps": 30}
     assert run(tmp_path / "whole", **given) == 0
     assert run(tmp_path / "run", **given | {"steps": STEPS}) == 0
-    three = [process("--resume", tmp_path / "run", "--steps", 30) for _ in range(3)]
+    again = (ROOT / "rapo_mini.py", "--resume", tmp_path / "run", "--steps", 30)
+    three = [Program(*again) for _ in range(3)]
     ends = [(p.communicate(timeout=200)[1], p.returncode) for p in three]
     refused = [error for error, status in ends if status == 2]
     assert len(refused) == 2 and all("in use by process" in error for error in refused), ends

@@ -8,18 +8,11 @@ import time
 
 import pytest
 import torch
+from warm import Program
 
 import pass_at_k
 import rapo_mini
-from faults.runs import (
-    MEASURED,
-    flags,
-    metrics_of,
-    process,
-    result_of,
-    resume,
-    run,
-)
+from faults.runs import MEASURED, ROOT, flags, metrics_of, result_of, resume, run
 from pass_at_k import Evaluation
 from watch.progress import Progress
 
@@ -138,9 +131,7 @@ LONG = MEASURED | {"steps": 40, "eval_problems": 24, "eval_samples": 16}
 def long_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("long") / "run"
     began = time.monotonic()
-    done = process("--out", out, *flags(LONG))
-    done.communicate(timeout=300)
-    assert done.returncode == 0
+    assert Program(ROOT / "rapo_mini.py", "--out", out, *flags(LONG)).wait() == 0
     return out, time.monotonic() - began
 
 
@@ -152,8 +143,8 @@ def test_any_signal_at_any_moment(long_run, tmp_path, seed):
     dice = random.Random(seed)
     number = [*STOPS, signal.SIGKILL][seed % 4]
     out = tmp_path / "run"
-    stopped = process("--out", out, *flags(LONG))
-    time.sleep(dice.uniform(0.3, 1.0) * seconds)
+    stopped = Program(ROOT / "rapo_mini.py", "--out", out, *flags(LONG))
+    time.sleep(dice.uniform(0.1, 1.0) * seconds)
     stopped.send_signal(number)
     error = stopped.communicate(timeout=120)[1]
     assert "Traceback" not in error, error

@@ -1,12 +1,11 @@
 """watch/evaluations.py: counts belong to their problems, and a killed evaluation goes on undisturbed."""
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from warm import Program, run
 
 import pass_at_k
 from pass_at_k import Evaluation, count_correct
@@ -159,7 +158,7 @@ def command(adapter, *more):
         "--threads",
         1,
     ]
-    return [sys.executable, str(script), *map(str, [*flags, *more])]
+    return [script, *flags, *more]
 
 
 def table_of(screen):
@@ -169,12 +168,10 @@ def table_of(screen):
 def test_an_evaluation_killed_in_the_middle_goes_on(adapter, tmp_path):
     """kill -9 while it samples, then the same command: the table of an undisturbed one."""
     log = tmp_path / "whole.jsonl"
-    whole = subprocess.run(command(adapter, "--log", log), capture_output=True, text=True)
+    whole = run(*command(adapter, "--log", log))
     assert whole.returncode == 0 and "pass@16" in whole.stdout, whole.stderr
     cut = tmp_path / "cut.jsonl"
-    process = subprocess.Popen(
-        command(adapter, "--log", cut), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = Program(*command(adapter, "--log", cut))
     until = time.monotonic() + 120
     while not (cut.exists() and cut.read_text().count("\n") > 12):
         assert process.poll() is None and time.monotonic() < until
@@ -182,7 +179,7 @@ def test_an_evaluation_killed_in_the_middle_goes_on(adapter, tmp_path):
     process.kill()
     process.wait()
     assert cut.stat().st_size < log.stat().st_size
-    again = subprocess.run(command(adapter, "--log", cut), capture_output=True, text=True)
+    again = run(*command(adapter, "--log", cut))
     assert table_of(again.stdout) == table_of(whole.stdout) and len(table_of(whole.stdout)) > 10
     assert "batches are there already" in again.stdout and " 0 batches" not in again.stdout
     assert cut.read_text() == log.read_text()

@@ -3,12 +3,11 @@
 import json
 import math
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import warm
 
 import rapo_mini
 from settings import Settings
@@ -26,18 +25,9 @@ SMALL |= {"eval_problems": 0}
 def traced(tmp_path_factory):
     """The command itself: three steps, each traced."""
     folder = tmp_path_factory.mktemp("traced")
-    command = [
-        sys.executable,
-        ROOT / "rapo_mini.py",
-        "--steps",
-        "3",
-        "--trace",
-        "out",
-        "--out",
-        "run",
-    ]
-    command += [x for k, v in SMALL.items() for x in ("--" + k.replace("_", "-"), str(v))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+    flags = [x for k, v in SMALL.items() for x in ("--" + k.replace("_", "-"), v)]
+    given = ("--steps", 3, "--trace", "out", "--out", "run", *flags)
+    done = warm.run(ROOT / "rapo_mini.py", *given, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -201,8 +191,7 @@ def test_bad_settings_are_named(tmp_path, capsys, wrong, names):
 
 
 def view(*args):
-    command = [sys.executable, "-m", "watch", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    return warm.run("-m", "watch", *args)
 
 
 def test_the_view_shows_the_equation_the_group_and_a_token(traced):
