@@ -1,5 +1,6 @@
 """What several test files share: a small random model of the real class, and a few problems."""
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -68,6 +69,13 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)  # the models are so small that a second thread only waits
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imports_are_set_aside():
+    """Libraries are hundreds of thousands of objects, which each garbage collection would visit."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -478,17 +478,24 @@ def test_two_processes_make_the_step_of_one(scene):
 
 
 def test_the_command_on_two_processes_raises_the_reward(tmp_path):
-    out = tmp_path / "run"
-    flags = "--steps 24 --prompts 8 --group-size 8 --micro-batch 16 --threads 1 --alpha 0.03"
-    printed = launch("-m", "scale", *flags.split(), "--out", str(out))
+    """Half of the reward is a word, which is learned in a few steps."""
+    out, word = tmp_path / "run", tmp_path / "word.py"
+    word.write_text(
+        "def said(completion, problem):\n    return float('difference' in completion)\n"
+    )
+    flags = (
+        "--steps 8 --prompts 4 --group-size 8 --micro-batch 16 --threads 1 --alpha 0.03 --lr 1e-2"
+    )
+    rewards = ("--reward", "verify=0.5", "--reward", f"{word}:said=0.5")
+    printed = launch("-m", "scale", *flags.split(), *rewards, "--out", str(out))
     assert printed.count("2 processes; run folder") == 1, "the main process speaks for both"
     lines = (out / "metrics.jsonl").read_text().splitlines()
     reward, rates = zip(
         *((x["reward"], x["learning_rate"]) for x in map(json.loads, lines)), strict=True
     )
-    settings = resolve(Settings())[0]
-    assert rates == pytest.approx([learning_rate(settings, step) for step in range(24)])
-    assert len(reward) == 24 and sum(reward[-8:]) / 8 > sum(reward[:8]) / 8 + 0.03
+    settings = resolve(Settings(lr=1e-2))[0]
+    assert rates == pytest.approx([learning_rate(settings, step) for step in range(8)])
+    assert len(reward) == 8 and sum(reward[-3:]) / 3 > sum(reward[:3]) / 3 + 0.1
     adapter = json.loads((out / "adapter" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "tiny_base", "no path of this disk"
     comparison = evaluate(Evaluation(str(out), problems=4, n=2, threads=1))
