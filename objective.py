@@ -45,11 +45,16 @@ def group_advantages(reward: Tensor) -> Tensor:
     """
     centred = reward - reward.mean(dim=1, keepdim=True)  # (P, G)
     std = reward.std(dim=1, keepdim=True, correction=0)  # (P, 1)
-    return torch.where(std > 0, centred / std.clamp_min(1e-12), torch.zeros_like(centred))
+    return torch.where(differ(reward), centred / std.clamp_min(1e-12), torch.zeros_like(centred))
+
+
+def differ(reward: Tensor) -> Tensor:
+    """Which groups have an advantage: (P, G) -> (P, 1). Not by std, which rounding may lift above 0."""
+    return reward.amax(dim=1, keepdim=True) > reward.amin(dim=1, keepdim=True)
 
 
 def max_rl_advantages(reward: Tensor) -> Tensor:
-    """A_i = (r_i - mean) / mean of each group; 0 where no reward is above 0.
+    """A_i = (r_i - mean) / mean of each group; 0 where the mean is not above 0.
 
     reward (P, G) -> (P, G). In the mean over groups this climbs log p(right) instead of p(right), so a
     problem counts by 1/p. Source: Tajwar et al., "Maximum Likelihood Reinforcement Learning" (arXiv
@@ -155,6 +160,21 @@ def phi_of_groups(
     if phi_from == "group":
         reward = reward.mean(dim=1, keepdim=True).expand_as(reward)  # (P, G)
     return phi_of_reward(reward, phi_min, phi, tau_max)  # (P, G)
+
+
+def advantage_and_phi(reward: Tensor, chosen, right_at: float = 1.0) -> tuple[Tensor, Tensor]:
+    """A and phi of each completion: reward (P, G) -> two of (B,), B = P * G.
+
+    chosen: a run's settings or scale's RAPOConfig, whose arm, phi, phi_min, phi_from and tau_max count.
+    phi sees a reward outside [0, 1] as 0 or 1 [ours]. right_at: from which reward on a completion is
+    right, for the arm pass-at-k, whose closed form knows right and wrong alone.
+    """
+    phi = phi_of_groups(
+        reward.clamp(0, 1), chosen.phi_min, chosen.phi_from, chosen.phi, chosen.tau_max
+    )  # (P, G)
+    if chosen.arm == "pass-at-k":
+        reward = (reward >= right_at).float()  # (P, G)
+    return ARMS[chosen.arm].advantage(reward).flatten(), phi.flatten()
 
 
 def reweight(ref_logp: Tensor, phi: Tensor, plausible: float = 0.0) -> Tensor:

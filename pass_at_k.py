@@ -269,7 +269,7 @@ class Comparison:
 
     def as_json(self) -> dict:
         """For summary.json: every estimate, and the counts that they were made from."""
-        before, after = self.chosen_by + self.base > 0, self.trained > 0
+        before, after = self.base > 0, self.trained > 0  # in as many samples each
         return {
             "samples": self.samples,
             "problems": len(self.problems),

@@ -207,6 +207,12 @@ def training_problems(settings: Settings, side: str = "both") -> list[Problem]:
     return load_problems(data, "train", count, settings.seed, "--data", *options)
 
 
+def is_split(settings: Settings) -> bool:
+    """Is a part of --data held out of the training? So it is if it is one's own, without a test."""
+    one_source = not is_known_set(settings.data) and settings.eval_data == settings.data
+    return one_source and settings.eval_problems > 0 and not files.has_test(settings.data, "--data")
+
+
 def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
     """What a run trains on, and what pass@k is measured on: held out from it.
 
@@ -214,10 +220,7 @@ def both_sides(settings: Settings) -> tuple[list[Problem], list[Problem]]:
     each problem, and the split is printed.
     """
     check_sources(settings, settings.data, settings.eval_data)
-    one_source = not is_known_set(settings.data) and settings.eval_data == settings.data
-    split = (
-        one_source and settings.eval_problems > 0 and not files.has_test(settings.data, "--data")
-    )
+    split = is_split(settings)
     train, held_out = ("train", "held-out") if split else ("both", "both")
     training = training_problems(settings, train)
     measured: list[Problem] = []
@@ -259,13 +262,13 @@ def problems_that_fit(
             f"the prompt of the problem {empty[:60]!r} has no token (--prompt-template)"
         )
     limit = max_prompt_tokens or max(lengths)
-    kept, _ = within(problems, lengths, limit, "data")
+    kept, kept_lengths = within(problems, lengths, limit, "data")
     if not kept:
         raise ValueError(
             f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
             f"{min(lengths)} tokens"
         )
-    longest = max(min(max(lengths), limit), also)
+    longest = max(*kept_lengths, also)
     if longest + max_new_tokens > context:
         raise ValueError(
             f"--max-new-tokens {max_new_tokens} after a prompt of {longest} tokens "

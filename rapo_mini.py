@@ -52,7 +52,7 @@ from watch.evaluations import OtherLog, evaluation_log, rows_of_a_batch
 from watch.figures import draw_run
 from watch.files import as_json, digest, write_whole
 from watch.health import diagnose
-from watch.progress import Progress, what_next
+from watch.progress import Progress, measure_command, what_next
 from watch.recorder import Recorder
 from watch.run_folder import (
     folder_digest,
@@ -304,7 +304,7 @@ def finish(run: Run, measure: bool = True) -> None:
     if run.trace and run.trace.lines:
         folder = run.trace.folder
         tell(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
-    healthy = not diagnose(metrics, settings.arm)
+    healthy = not diagnose(metrics, settings.arm) and not (metrics and metrics[-1]["skipped"])
     print(what_next(settings, run.step, run.problems, healthy))
 
 
@@ -406,11 +406,12 @@ def work(given: Settings) -> int:
     try:
         ending = train(run)
         if ending is not Ending.DONE:
-            tell(f"step {run.step}: {ending.value}; go on with: {go_on_with(run)}")
+            again = f"; go on with: {go_on_with(run)}" if ending is Ending.STOPPED else ""
+            tell(f"step {run.step}: {ending.value}{again}")
         slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
         if slow and run.eval_problems:
             tell("pass@k is not measured now; this does it:")
-            print(f"  python pass_at_k.py --adapter {run.out}/adapter")
+            print(f"  {measure_command(run.settings, run.settings.eval_samples)}")
         finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:

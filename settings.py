@@ -14,12 +14,12 @@ from typing import Literal
 
 import torch
 
-from objective import ARMS, kl_form, phi_of_reward
+from objective import ARMS, PASS_AT_K_TRAINED, kl_form, phi_of_reward
 
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
 CHAT = "chat"  # --prompt-template: the tokenizer's own, see machine/chat.py
-# RAPO on other bases: its large weight at forks has been measured on the bundled one only.
+# RAPO on other bases is flattened less: phi from 0.3 at forks has been measured on the bundled one only.
 CALMER = {"rapo": {"alpha": 0.2, "phi_min": 0.7, "fork_entropy": 0.0}}
 BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
     "seed": (-9 * 10**12, 9 * 10**12),  # times 1,000,003 it must stay in 64 bits
@@ -120,7 +120,7 @@ class Data:
     answer_column: str | None = None
     """The column with the gold answer; a.b is b in the object in a. None: guessed, and said."""
     max_prompt_tokens: int | None = None
-    """Problems with longer prompts are not trained on; 0: all. None: 0 on the bundled base, else 512."""
+    """Problems with longer prompts are left out, of pass@k too; 0: none. None: 512, bundled base 0."""
     prompt_template: str | None = None
     """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
     reward_seconds: float = 5.0
@@ -252,7 +252,7 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "lr": 1e-3 if bundled else 1e-4 if smol else 2e-5,
         "fixed_decode": large,
         "sample_rows": 32 if large else 0,
-        "micro_batch": 4 if gpu else 32 if bundled else 8,
+        "micro_batch": 4 if large else 32 if bundled else 8,
         "chunk_tokens": 1024 if bundled else 64,
         "checkpoint_layers": large,
         "eval_data": data,
@@ -340,6 +340,11 @@ def check(settings: Settings) -> None:
     for name in ("lr", "clip_eps", "reward_seconds"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise ValueError(f"{flag(name)} {getattr(settings, name)} must be above 0 and finite")
+    if settings.arm == "pass-at-k" and settings.group_size <= PASS_AT_K_TRAINED:
+        raise ValueError(
+            f"--group-size {settings.group_size} must be above {PASS_AT_K_TRAINED} for --arm pass-at-k: "
+            f"{PASS_AT_K_TRAINED} completions form one of its attempts"
+        )
     if not abs(settings.right_at) < float("inf"):
         raise ValueError(f"--right-at {settings.right_at} must be finite")
     if not 0 <= settings.phi_min <= 1:

@@ -24,11 +24,11 @@ from machine.limit import Pieces, learn_less, pieces_of, within_memory
 from machine.shared_prompts import row_order
 from machine.slow import slow
 from objective import (
-    ARMS,
     TokenTerms,
+    advantage_and_phi,
     completion_weights,
+    differ,
     effective_sample_size,
-    phi_of_groups,
     token_shares,
     token_terms,
     weigh_kl,
@@ -178,7 +178,8 @@ def learn(
     settings: Settings,
     watch: Callable[[int, dict, Pieces], None] | None = None,
 ) -> Learned:
-    """One rollout's gradient updates. A non-finite loss or gradient changes nothing: "skipped" is True.
+    """One rollout's gradient updates. A non-finite loss or gradient changes nothing
+    and ends them: "skipped" is True.
 
     watch: called before each update with its number, its metrics and its pieces; it may look at the
     policy and must not change it.
@@ -213,7 +214,8 @@ def learn(
     seconds = {f"seconds_{name}": s for name, s in rolled.seconds.items()}
     seconds["seconds_learn"] = time.perf_counter() - began
     speed = {"tokens": tokens, "tokens_per_second": tokens / sum(seconds.values())}
-    metrics = rollout_metrics(rolled) | metrics | parity | pieces._asdict() | speed | seconds
+    before = rollout_metrics(rolled, settings.right_at)
+    metrics = before | metrics | parity | pieces._asdict() | speed | seconds
     return Learned(metrics, pieces)
 
 
@@ -267,7 +269,8 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
 
     The longest comes first, so that memory runs out at once or not at all.
     """
-    advantage, phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
+    reward = rolled.reward.to(policy.device)  # (P, G)
+    advantage, phi = advantage_and_phi(reward, settings, settings.right_at)  # (B,), (B,)
     alpha = alpha_of(rolled, settings, policy.device)  # (B,)
     lengths = rolled.completions.mask.sum(dim=1)  # (B,)
     prompt_length = int(rolled.prompt_mask.sum(dim=1).max()) if policy.shares_prompts else 0
@@ -287,19 +290,6 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
             completions=len(lengths),
         )
         yield Scored(rows, mask, logp_old, terms, shares, clipped)
-
-
-def advantage_and_phi(
-    rolled: Rollout, settings: Settings, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """A and phi of each completion, both (B,). phi sees a reward outside [0, 1] as 0 or 1 [ours]."""
-    reward = rolled.reward.to(device)  # (P, G)
-    phi = phi_of_groups(
-        reward.clamp(0, 1), settings.phi_min, settings.phi_from, settings.phi, settings.tau_max
-    )  # (P, G)
-    if settings.arm == "pass-at-k":  # its closed form is that of right and wrong
-        reward = (reward >= settings.right_at).float()  # (P, G)
-    return ARMS[settings.arm].advantage(reward).flatten(), phi.flatten()
 
 
 def alpha_of(rolled: Rollout, settings: Settings, device: torch.device) -> Tensor:
@@ -365,14 +355,13 @@ def loss_scale_halvings(policy: Policy) -> range:
     return range(HALVINGS if policy.dtype == torch.float16 else 1)
 
 
-def rollout_metrics(rolled: Rollout) -> dict:
-    """What can be said of a rollout before anything is learned from it."""
+def rollout_metrics(rolled: Rollout, right_at: float = 1.0) -> dict:
+    """What can be said of a rollout before anything is learned from it; right: r >= right_at."""
     reward, mask = rolled.reward, rolled.completions.mask
-    mixed = (reward.std(dim=1, correction=0) > 0).float()  # (P,) groups with an advantage
     return {
         "reward": float(reward.mean()),
-        "solved_prompts": float((reward.amax(dim=1) > 0).float().mean()),
-        "groups_with_signal": float(mixed.mean()),
+        "solved_prompts": float((reward.amax(dim=1) >= right_at).float().mean()),
+        "groups_with_signal": float(differ(reward).float().mean()),
         "completion_tokens": float(mask.sum(dim=1).float().mean()),
         "ended": float(rolled.completions.ended.float().mean()),
         "reasons": dict(sorted(Counter(v.reason for v in rolled.verdicts).items())),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -154,6 +155,7 @@ def with_saved_lora(base: nn.Module, adapter: str | Path, model: str) -> nn.Modu
         for config in loaded.peft_config.values():
             config.base_model_name_or_path = model  # PEFT asks the hub for whatever stands here
         check_tensors(loaded, adapter)
+        check_plain(loaded)
         return loaded
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -186,6 +188,23 @@ def check_tensors(loaded: nn.Module, adapter: str) -> None:
             raise ValueError(f"the model has no {name}")
         if not bool(torch.isfinite(saved[name]).all()):
             raise ValueError(f"{name} holds numbers that are not finite")
+
+
+def check_plain(loaded: nn.Module) -> None:
+    """Raise ValueError unless all that the adapter trains is LoRA's A and B on layers of the body.
+
+    Sampler and scorer compute W x + s B A x there; biases, DoRA's magnitudes, a trained head or whole
+    modules they would leave out of the policy, or in the reference, without a word.
+    """
+    head = loaded.get_output_embeddings()
+    others = {id(weight) for weight in head.parameters()}
+    for name, weight in loaded.named_parameters():
+        plain = re.search(r"\.lora_[AB]\.\w+\.weight$", name) and id(weight) not in others
+        if weight.requires_grad and not plain:
+            raise ValueError(
+                f"it trains {name.removeprefix('base_model.model.')}, and only plain LoRA on linear "
+                "layers of the body is known here"
+            )
 
 
 def quiet_libraries() -> None:

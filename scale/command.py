@@ -22,7 +22,14 @@ from machine.chat import with_prompt_template
 from machine.loading import load_base, load_tokenizer, lora_config, with_saved_lora
 from machine.shapes import context_of
 from policy import Policy
-from problems import EXAMPLES, Judge, problems_that_fit, render_prompt, training_problems
+from problems import (
+    EXAMPLES,
+    Judge,
+    is_split,
+    problems_that_fit,
+    render_prompt,
+    training_problems,
+)
 from scale.options import Options, TrainerCallback, check_options, config_of, need_trl
 from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
@@ -38,7 +45,10 @@ def training_rows(settings: Options, tokenizer, context: int, judge: Judge):
     """
     from datasets import Dataset
 
-    problems = training_problems(settings)
+    split = is_split(settings)  # as rapo_mini.py: so pass_at_k.py finds problems that were held out
+    problems = training_problems(settings, "train" if split else "both")
+    if not problems:
+        raise ValueError(f"{settings.data} has no problem to train on (--data)")
     prompts = [render_prompt(settings.prompt_template, p) for p in problems]
     kept = problems_that_fit(
         problems,

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 
 from machine.loading import compute_dtype, quiet_libraries
-from objective import ARMS, kl_form
+from objective import ARMS, PASS_AT_K_TRAINED, kl_form
 from settings import Settings, flag
 from step import MAX_GRAD_NORM
 
@@ -89,7 +89,7 @@ class RAPOConfig(GRPOConfig):
 
     arm: str = field(
         default="rapo",
-        metadata={"help": "rapo, rapo-light, grpo, grpo-unbiased, reverse-kl, no-kl."},
+        metadata={"help": f"{', '.join(ARMS)}."},
     )
     kl_form: str = field(
         default="auto",
@@ -174,9 +174,14 @@ def check(config: RAPOConfig) -> None:
             f"generation_kwargs {', '.join(extra)} may change the distribution that is sampled from, "
             f"which log pi_old would not know. Allowed: {', '.join(sorted(HARMLESS))}"
         )
+    if config.arm == "pass-at-k" and config.num_generations <= PASS_AT_K_TRAINED:
+        raise ValueError(
+            f"num_generations={config.num_generations} must be above {PASS_AT_K_TRAINED} for "
+            "arm='pass-at-k'"
+        )
     check_phi(config)
     if config.beta and config.kl_form == "none":
-        raise ValueError(f"beta={config.beta} has no meaning for arm='no-kl': it has no KL")
+        raise ValueError(f"beta={config.beta} has no meaning for arm={config.arm!r}: it has no KL")
     if min(config.beta, config.entropy_coef) < 0 or config.chunk_tokens < 1:
         raise ValueError(
             f"beta={config.beta} and entropy_coef={config.entropy_coef} must be at least 0, "
@@ -185,11 +190,18 @@ def check(config: RAPOConfig) -> None:
 
 
 def check_phi(config: RAPOConfig) -> None:
-    """Raise ValueError for a phi that does not exist, or that the arm has no place for."""
+    """Raise ValueError for a phi, or a place for it, that does not exist or that the arm has not."""
     if config.phi not in ("linear", "inverse", "tanh"):
         raise ValueError(f"phi={config.phi!r} must be 'linear', 'inverse' or 'tanh'")
     if config.phi_from not in ("completion", "group"):
         raise ValueError(f"phi_from={config.phi_from!r} must be 'completion' or 'group'")
+    for name, most in (("plausible", 1.0), ("fork_entropy", float("inf"))):
+        value = getattr(config, name)
+        if not 0 <= value < most or (value and not ARMS[config.arm].reweighted):
+            raise ValueError(
+                f"{name}={value} must be at least 0 and below {most:g}, and has a meaning for arm='rapo' "
+                "only"
+            )
     if config.tau_max < 2:
         raise ValueError(f"tau_max={config.tau_max} must be at least 2, or phi would exceed 1")
     if config.phi != "linear":

@@ -27,10 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from objective import (
-    ARMS,
     TokenTerms,
+    advantage_and_phi,
     completion_weights,
-    phi_of_groups,
     token_objective,
     token_terms,
     weigh_kl,
@@ -64,18 +63,6 @@ def total_reward(per_function: Tensor, weights: Tensor) -> Tensor:
             "follows it. Let a reward function return 0.0 in the place of None"
         )
     return (per_function * weights.to(per_function.device)).nansum(dim=1)
-
-
-def advantage_and_phi(reward: Tensor, config: RAPOConfig) -> tuple[Tensor, Tensor]:
-    """A and phi of each completion: reward (P, G) of all processes -> two of (B,).
-
-    phi sees a reward outside [0, 1] as 0 or 1, as in `step.advantage_and_phi`.
-    """
-    advantage = ARMS[config.arm].advantage(reward).flatten()  # (B,)
-    phi = phi_of_groups(
-        reward.clamp(0, 1), config.phi_min, config.phi_from, config.phi, config.tau_max
-    )  # (P, G)
-    return advantage, phi.flatten()
 
 
 # ---------------------------------------------------------------- scoring

@@ -148,6 +148,13 @@ def test_advantages_have_mean_zero_and_variance_one_in_each_group():
     assert advantage[1, 3] == pytest.approx(3**0.5)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 0.9])
+def test_equal_rewards_have_no_advantage_whatever_rounding_says(value):
+    """The std of sixteen times 0.1 may be 6e-8."""
+    reward = torch.full((1, 16), value)
+    assert not o.group_advantages(reward).any() and not o.differ(reward).any()
+
+
 def test_the_reweighted_reference_is_a_temperature():
     logits = torch.randn(4, 7, generator=torch.manual_seed(0))
     ref = logits.log_softmax(-1)

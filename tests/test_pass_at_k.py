@@ -1,6 +1,7 @@
 """pass_at_k.py: the estimator against enumeration, the intervals against what they promise."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,12 @@ def test_differences_are_paired(comparison):
     same = Comparison(comparison.problems, 4, [1], *[comparison.base] * 3)
     gap = same.estimates(1)["full"]["difference"]
     assert gap.low == gap.high == 0, "the same answers leave no doubt about the difference"
+
+
+def test_newly_solved_compares_as_many_samples_of_each(comparison):
+    """What the base's other draw solves, of which Hard is made, would make it twice as many."""
+    won = replace(comparison, chosen_by=np.ones(4, int), base=np.array([4, 1, 1, 0]))
+    assert won.as_json()["newly_solved"] == 1 and won.as_json()["no_longer_solved"] == 1
 
 
 def test_the_record_counts_what_was_won_and_lost(comparison):

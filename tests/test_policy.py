@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 import policy as room
@@ -141,6 +142,26 @@ def test_a_new_adapter_starts_as_the_reference(small_base, prompts):
     with room.reference_weights(policy) as reference:
         expected = reference(input_ids=ids, attention_mask=mask).logits
     assert torch.equal(policy.model(input_ids=ids, attention_mask=mask).logits, expected)
+
+
+OTHERS = {
+    "DoRA": {"use_dora": True},
+    "biases beside B": {"lora_bias": True},
+    "the base's biases": {"bias": "lora_only"},
+    "a whole module": {"modules_to_save": ["norm"]},
+    "the head": {"target_modules": ["q_proj", "lm_head"]},
+    "the embedding": {"target_modules": ["q_proj", "embed_tokens"]},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_an_adapter_that_is_more_than_plain_lora_is_refused(small_base, tmp_path, other):
+    """What sampler and scorer do not compute would be left out without a word."""
+    base = AutoModelForCausalLM.from_pretrained(small_base)
+    config = LoraConfig(**{"r": 2, "target_modules": ["q_proj"]} | OTHERS[other])
+    get_peft_model(base, config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"--adapter .* only plain LoRA"):
+        room.load_policy(str(small_base), adapter=str(tmp_path))
 
 
 def test_prompts_are_padded_left_and_completions_decode(small_policy, prompts, sampled):

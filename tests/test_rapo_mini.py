@@ -172,7 +172,8 @@ def test_ctrl_c_on_a_large_model_starts_no_evaluation(tmp_path, small_base, caps
     given = SMALL | {"model": str(small_base), "data": "puzzles", "out": str(out)}
     assert rapo_mini.main(Settings(**given)) == 0
     screen = capsys.readouterr().out
-    assert f"python pass_at_k.py --adapter {out}/adapter" in screen and f"--resume {out}" in screen
+    measure = f"python pass_at_k.py --adapter {out} --n 4 --model {small_base} --problems 6"
+    assert measure in " ".join(screen.replace("\\\n", "").split()) and f"--resume {out}" in screen
     assert json.loads((out / "summary.json").read_text())["evaluation"] is None
 
 
@@ -212,7 +213,8 @@ def test_a_run_gives_up_after_steps_without_a_finite_gradient(tmp_path, capsys, 
 
     monkeypatch.setattr(step, "backward", broken)
     assert rapo_mini.main(Settings(**SMALL, out=str(tmp_path), steps=9)) == 1
-    assert "--lr" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "--lr" in said and "--resume" not in said, "a resumed run keeps its --lr"
     assert len(metrics_of(tmp_path)) == rapo_mini.GIVE_UP_AFTER
     assert (tmp_path / "summary.json").exists(), "nothing is lost: what there is, is reported"
 

@@ -91,6 +91,7 @@ def test_the_learning_rate_knows_nothing_of_the_last_step():
     [
         ({"steps": 0}, "--steps 0"),
         ({"group_size": 1}, "--group-size 1"),
+        ({"arm": "pass-at-k", "group_size": 4}, "--group-size 4"),
         ({"temperature": 0.0}, "--temperature 0.0"),
         ({"temperature": float("nan")}, "--temperature nan"),
         ({"lr": -1.0}, "--lr -1.0"),

@@ -192,6 +192,15 @@ def signal_in(run, step):
     return room.rollout_metrics(rolled)["groups_with_signal"] > 0
 
 
+def test_a_prompt_is_solved_from_right_at_on(run):
+    rolled = room.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    half = replace(
+        rolled, reward=torch.zeros_like(rolled.reward).index_fill(0, torch.tensor(0), 0.5)
+    )
+    assert room.rollout_metrics(half)["solved_prompts"] == 0
+    assert room.rollout_metrics(half, right_at=0.5)["solved_prompts"] == pytest.approx(1 / 3)
+
+
 def test_parity_is_measured_before_any_update(run):
     """After the first of several updates pi_theta is no longer pi_old, and the gap says nothing."""
     for group in run.optimizer.param_groups:

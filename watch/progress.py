@@ -8,12 +8,13 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from problems import Problem, reading_of
-from settings import Settings, choose_model
+from settings import CHAT, Settings, choose_model, flag, is_bundled, resolve
 from step import Rollout
 from watch.files import as_json, naming
 from watch.health import diagnose
@@ -21,6 +22,16 @@ from watch.recorder import traced_prompt
 from watch.run_folder import read_metrics
 from watch.stopping import on_stop
 from watch.terminal import WIDTH, bar_width, columns_of, cut, harmless, sparkline, wrapped
+
+AS_TRAINED = (
+    "quant",
+    "data_dir",
+    "problem_column",
+    "answer_column",
+    "temperature",
+    "max_new_tokens",
+)
+AS_TRAINED += ("prompt_template", "seed")  # flags that pass_at_k.py has too
 
 
 class Progress:
@@ -89,7 +100,7 @@ class Progress:
             self.bar.write(
                 wrapped(
                     f"step {step}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}: not "
-                    "finite, so this step changed nothing"
+                    "finite, so this update changed nothing"
                 )
             )
 
@@ -149,18 +160,37 @@ def what_next(
     """
     out, asked = settings.out, min((p.problem for p in problems[:100]), key=len)
     asked = f" {shlex.quote(harmless(asked))}" if len(asked) <= WIDTH // 2 else ""
-    measure = f"python pass_at_k.py --adapter {out} --n {4 * settings.eval_samples}"
-    if settings.model != choose_model("auto", "auto")[0]:
-        measure += f" --model {settings.model}"
-    if settings.eval_data != "puzzles":
-        measure += f" --data {shlex.quote(settings.eval_data)}"
     steps = f" --steps {2 * settings.steps}" if steps_done >= settings.steps else ""
     commands = {
         "ask base and trained": f"python -m use talk {out}{asked}",
-        "measure on more samples": measure,
+        "measure on more samples": measure_command(settings, 4 * settings.eval_samples),
         "train on": f"python rapo_mini.py --resume {out}{steps}",
     }
     if not healthy:
         del commands["train on"]
     lines = [line for what, command in commands.items() for line in (f"  # {what}", f"  {command}")]
     return "\n".join(["Next:", *lines])
+
+
+def measure_command(settings: Settings, samples: int) -> str:
+    """pass_at_k.py on the run's adapter, as the run itself measures: what its defaults would not find."""
+    given = {"adapter": settings.out, "n": samples}
+    found = choose_model("auto", "auto")[0]
+    if Path(settings.model).resolve() != Path(found).resolve():
+        given["model"] = settings.model
+    if settings.eval_data != "puzzles":
+        given["data"] = settings.eval_data
+    usual = resolve(Settings(model=settings.model))[0]
+    if settings.eval_problems and (settings.eval_problems, settings.eval_data) != (192, "puzzles"):
+        given["problems"] = settings.eval_problems
+    if not is_bundled(settings.model):
+        usual = replace(usual, prompt_template=CHAT)  # which the tokenizer's own answers to
+    for name in AS_TRAINED:
+        if getattr(settings, name) != getattr(usual, name):
+            given[name] = getattr(settings, name)
+    lines = ["python pass_at_k.py"]
+    for part in (f"{flag(name)} {shlex.quote(str(value))}" for name, value in given.items()):
+        if len(lines[-1]) + len(part) > WIDTH - 6:
+            lines.append("   ")
+        lines[-1] += f" {part}"
+    return " \\\n".join(lines)

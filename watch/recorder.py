@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from machine.limit import Pieces
-from objective import clipped_surrogate, completion_weights, ratio
+from objective import advantage_and_phi, clipped_surrogate, completion_weights, ratio
 from policy import Policy
 from problems import render_prompt
 from settings import Settings
-from step import Rollout, Scored, advantage_and_phi, rows_of, score_rows, scored
+from step import Rollout, Scored, rows_of, score_rows, scored
 from watch.glimpse import Glimpse, PolicyGlimpse, glimpse, log_probs_at
 
 SETTINGS = (
@@ -50,7 +50,10 @@ class Recorder:
 
     def __init__(self, policy: Policy, rolled: Rollout, settings: Settings):
         self.policy, self.rolled, self.settings = policy, rolled, settings
-        self.advantage, self.phi = advantage_and_phi(rolled, settings, policy.device)  # (B,), (B,)
+        reward = rolled.reward.to(policy.device)  # (P, G)
+        self.advantage, self.phi = advantage_and_phi(
+            reward, settings, settings.right_at
+        )  # (B,), (B,)
         self.prompt = traced_prompt(rolled.reward)
         self.records: list[dict] = []
 

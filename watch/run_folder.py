@@ -306,9 +306,10 @@ def known_name(model: str) -> str:
 
 
 def run_of(adapter: str) -> Settings | None:
-    """The settings of the run that wrote an adapter, or None: it lies in no run's folder."""
+    """The settings of the run that wrote an adapter, also of `python -m scale`; None: it lies in no run's
+    folder."""
     try:
-        return load_config(Path(adapter).parent)
+        return settings_of(Path(adapter).parent)
     except ValueError:
         return None
 

@@ -11,9 +11,11 @@ from transformers import AutoModelForCausalLM
 
 import rapo_mini
 from machine.loading import load_tokenizer
+from problems import Judge, both_sides, render_prompt
 from scale import command
 from scale.options import Options
-from settings import BUNDLED_BASE, Settings
+from settings import BUNDLED_BASE, Settings, resolve
+from watch.run_folder import save_config, trained_on_a_part
 from worlds.rewards import Rewards
 
 KINDS = {
@@ -84,6 +86,21 @@ def test_one_function_serves_this_command_and_scale(mine, loaded, tmp_path):
     assert command.main(Options(**given, out=str(tmp_path / "scale"))) == 0
     assert rewards_in(tmp_path / "scale") == pytest.approx(graded(loaded[-1]))
     assert len(loaded) == 2 and max(graded(loaded[-1])) > 0
+
+
+def test_problems_that_pass_at_k_measures_were_not_trained_on(tmp_path):
+    """The same half of one's own file is held out as by rapo_mini.py."""
+    rows = [
+        {"problem": f"What comes next: {i}, {i + 1}, {i + 2}?", "answer": i + 3} for i in range(60)
+    ]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings, _ = resolve(Options(data=str(tmp_path / "mine.jsonl"), model="tiny_base"))
+    tokenizer = load_tokenizer(settings.model)
+    trained = command.training_rows(settings, tokenizer, 1024, Judge(settings))["prompt"]
+    training, measured = both_sides(settings)
+    assert [render_prompt("plain", p) for p in training] == list(trained) and measured
+    save_config(settings, tmp_path)
+    assert trained_on_a_part(str(tmp_path / "adapter"), settings.data)
 
 
 def test_several_are_weighed_and_summed_by_scale_too(mine, loaded, tmp_path):

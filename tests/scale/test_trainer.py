@@ -22,13 +22,13 @@ import rapo_mini
 import step as step_room
 from machine.limit import pieces_of
 from machine.loading import load_base, lora_config, with_saved_lora
-from objective import ARMS, group_advantages, phi_of_reward, token_terms
+from objective import ARMS, advantage_and_phi, group_advantages, phi_of_reward, token_terms
 from pass_at_k import Evaluation, evaluate
 from problems import load_problems, render_prompt
 from scale import command, options
 from scale.estimate import table
 from scale.options import FIXED, Options, RAPOConfig
-from scale.trainer import RAPOTrainer, advantage_and_phi, total_reward
+from scale.trainer import RAPOTrainer, total_reward
 from settings import Settings, learning_rate, resolve
 from watch.run_folder import save_adapter
 
@@ -477,7 +477,7 @@ def test_two_processes_make_the_step_of_one(scene):
             assert_same_gradients(seen.seen[0], kept["sharded"])
 
 
-def test_the_command_on_two_processes_raises_the_reward(tmp_path):
+def test_the_command_on_two_processes_raises_the_reward(tmp_path, capsys):
     """Half of the reward is a word, which is learned in a few steps."""
     out, word = tmp_path / "run", tmp_path / "word.py"
     word.write_text(
@@ -500,6 +500,9 @@ def test_the_command_on_two_processes_raises_the_reward(tmp_path):
     assert adapter["base_model_name_or_path"] == "tiny_base", "no path of this disk"
     comparison = evaluate(Evaluation(str(out), problems=4, n=2, threads=1))
     assert len(comparison.trained) == 4
+    assert f"verify=0.5 + {word}:said=0.5, that of the run" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 # ---------------------------------------------------------------- one adapter, both paths
@@ -591,6 +594,26 @@ def test_an_arm_has_its_own_weights():
     assert weights == {name: (arm.alpha, arm.beta, arm.phi_min) for name, arm in ARMS.items()}
     with pytest.raises(ValueError, match=r"beta=0.1 .*no-kl"):
         RAPOConfig("x", arm="no-kl", beta=0.1, use_cpu=True, bf16=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"arm": "max-rl", "beta": 0.1}, "beta=0.1 .*'max-rl'"),
+        ({"arm": "pass-at-k", "num_generations": 4}, "num_generations=4"),
+        ({"plausible": 1.0}, "plausible=1.0"),
+        ({"arm": "grpo", "fork_entropy": 1.0}, "fork_entropy=1.0"),
+    ],
+)
+def test_a_choice_that_the_arm_has_no_place_for_is_named(wrong, named):
+    with pytest.raises(ValueError, match=named):
+        RAPOConfig("x", **wrong, use_cpu=True, bf16=False)
+
+
+def test_right_and_wrong_of_pass_at_k_are_rapo_minis():
+    config = RAPOConfig("x", arm="pass-at-k", use_cpu=True, bf16=False)
+    advantage, _ = advantage_and_phi(torch.tensor([[0.5] + [0.0] * 7]), config)
+    assert not advantage.any(), "half a reward is no right answer"
 
 
 def test_rewards_outside_of_what_phi_is_made_for_and_none(scene):

@@ -1,6 +1,8 @@
 """The screen: one group whole, the bar, the short table, what to do next; all in 80 columns."""
 
 import io
+import shlex
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -177,7 +179,7 @@ def test_a_whole_run_fits_into_80_columns_and_ends_with_three_commands(
     ]
     assert commands[0].startswith("python -m use talk r 'What comes next:")
     assert commands[1:] == [
-        "python pass_at_k.py --adapter r --n 8",
+        "python pass_at_k.py --adapter r --n 8 --problems 3 --max-new-tokens 40",
         "python rapo_mini.py --resume r --steps 4",
     ]
 
@@ -200,6 +202,12 @@ def test_the_commands_name_what_the_defaults_would_not_find():
     )
     assert "--model some/base" in elsewhere and "--data mine.csv" in elsewhere
     assert elsewhere.endswith("--resume r") and "use talk r\n" in elsewhere
+    as_trained = {"eval_problems": 40, "temperature": 0.8, "prompt_template": "{problem} = "}
+    asked = replace(settings, **as_trained, eval_data="sums")
+    command = progress.measure_command(asked, 64).replace("\\\n", "")
+    assert pass_at_k.parse(shlex.split(command)[2:]) == pass_at_k.Evaluation(
+        "r", data="sums", n=64, problems=40, temperature=0.8, prompt_template="{problem} = "
+    )
     ill = progress.what_next(settings, 3, [Problem("x", "1")], healthy=False)
     assert "--resume" not in ill and "use talk" in ill, "a resumed run keeps the flags to change"
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 from accelerate import Accelerator
 from faults.runs import metrics_of, resume, run, sentence
 
 import pass_at_k
 import rapo_mini
+from objective import advantage_and_phi
 from pass_at_k import Evaluation
 from problems import Judge, Problem, load_problems
 from settings import Settings, resolve
-from step import advantage_and_phi, rollout
+from step import rollout
 from verifier import verify
 from worlds.reward_files import read_term
 from worlds.rewards import Rewards, within
@@ -209,7 +209,7 @@ def test_the_advantage_takes_any_reward_and_phi_what_it_is_made_for(mine, small_
     problems = load_problems("puzzles", "train", 2, 0, "--data")
     steps = (rollout(small_policy, problems, settings, step) for step in range(40))
     rolled = next(r for r in steps if set(r.reward.unique().tolist()) == {-1.0, 3.0})
-    advantage, phi = advantage_and_phi(rolled, settings, torch.device("cpu"))
+    advantage, phi = advantage_and_phi(rolled.reward, settings)
     assert advantage.view(2, 8).mean(dim=1).abs().max() < 1e-6
     assert phi.unique().tolist() == pytest.approx([settings.phi_min, 1.0])
     said = capsys.readouterr().out
