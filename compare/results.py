@@ -111,6 +111,7 @@ class Results:
             "full": self.protocol["samples"],
             "hard": self.protocol["hard_samples"],
         }
+        self.pool = len(sets["pool"])  # what Hard was chosen from
         hard = [sets["pool"][i] for i in results["missed"]]
         self.problems = {"full": sets["test"], "hard": hard}
         self.chosen = chosen_weights(self.cells)

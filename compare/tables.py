@@ -43,7 +43,7 @@ def all_tables(found: Results) -> str:
     full, hard = (len(found.problems[split]) for split in ("full", "hard"))
     tables = [
         f"Full: {full} test problems, {found.samples['full']} fresh samples each. Hard: of "
-        f"{found.protocol['pool']} others the {hard} that the base missed in {found.samples['full']} "
+        f"{found.pool} others the {hard} that the base missed in {found.samples['full']} "
         f"samples; everyone, the base too, is scored on {found.samples['hard']} fresh ones. "
         f"{found.protocol['steps']} training steps. Intervals: 95%, over problems and seeds.",
         primary_table(found),

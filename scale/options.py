@@ -230,7 +230,8 @@ class Vllm:
 class Options(Vllm, Settings):
     """Train with RAPO through TRL, on one device or, under `accelerate launch`, on several.
 
-    The flags are those of rapo_mini.py; --prompts, --group-size and --steps count over all processes.
+    The flags are those of rapo_mini.py, but for those that TRL's loop has no place for; --prompts,
+    --group-size and --steps count over all processes.
     """
 
 

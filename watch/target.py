@@ -1,6 +1,6 @@
 """What the flattened reference asks for: how far it is from the reference, and how much of it is junk.
 
-A flattened reference over 61 tokens is harmless. Over the 50,000 to 150,000 of a real vocabulary it can
+A flattened reference over 68 tokens is harmless. Over the 50,000 to 150,000 of a real vocabulary it can
 put most of its mass where no text ever goes, and an exact KL asks the policy for just that. So a step
 measures its target on one group, and a run says it in words before it learns.
 """

@@ -1,4 +1,4 @@
-"""Graded sums in words, easy enough that a language model of 135 M parameters solves a fifth of them.
+"""Graded sums in words, easy enough that a language model of 135 M parameters solves one in eight.
 
     Tom has 7 pens and gets 5 more. How many pens does Tom have now?      gold: 12
 
