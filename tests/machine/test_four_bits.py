@@ -13,6 +13,7 @@ import policy as room
 import step
 from machine import loading
 from machine.loading import compute_dtype, load_tokenizer
+from objective import ARMS
 from settings import BUNDLED_BASE, Settings, resolve
 
 VOCABULARY = 151_936
@@ -124,8 +125,8 @@ def test_sixteen_bits_are_for_activations_and_not_for_the_adapter(
     exact = load(wide_base)
     rolled = rolled_out(exact, settings)
     rolled = replace(rolled, reward=1e-4 * rolled.reward)  # as small as with many more tokens
-    unscaled = replace(step.ARMS["no-kl"], advantage=lambda reward: reward - reward.mean(1, True))
-    monkeypatch.setitem(step.ARMS, "no-kl", unscaled)
+    unscaled = replace(ARMS["no-kl"], advantage=lambda reward: reward - reward.mean(1, True))
+    monkeypatch.setitem(ARMS, "no-kl", unscaled)
     settings = replace(settings, alpha=0.0, kl_form="none", arm="no-kl")
     truth = torch.cat([g.flatten() for g in gradients(exact, rolled, settings)[1]])
     monkeypatch.setattr(loading, "compute_dtype", lambda _device: dtype)
