@@ -178,8 +178,9 @@ def learn(
     settings: Settings,
     watch: Callable[[int, dict, Pieces], None] | None = None,
 ) -> Learned:
-    """One rollout's gradient updates. A non-finite loss or gradient changes nothing
-    and ends them: "skipped" is True.
+    """One rollout's gradient updates.
+
+    An update whose loss or gradient is not finite changes nothing and is the last: "skipped" is True.
 
     watch: called before each update with its number, its metrics and its pieces; it may look at the
     policy and must not change it.

@@ -23,15 +23,16 @@ from watch.run_folder import read_metrics
 from watch.stopping import on_stop
 from watch.terminal import WIDTH, bar_width, columns_of, cut, harmless, sparkline, wrapped
 
-AS_TRAINED = (
+AS_TRAINED = (  # flags of pass_at_k.py that a run has too
     "quant",
     "data_dir",
     "problem_column",
     "answer_column",
     "temperature",
     "max_new_tokens",
+    "prompt_template",
+    "seed",
 )
-AS_TRAINED += ("prompt_template", "seed")  # flags that pass_at_k.py has too
 
 
 class Progress:
