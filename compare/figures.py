@@ -162,8 +162,9 @@ def draw_frontier(found: Results, figure) -> None:
             )
     axes.legend(loc="lower right", fontsize=11)
     axes.margins(0.16, 0.12)
+    so_far = "" if found.chosen.keys() >= set(found.contenders()) else " (so far)"
     axes.set(
-        title="KL weights; the star is the one for many attempts (so far)",
+        title=f"KL weights; the star is the one for many attempts{so_far}",
         xlabel="pass@1",
         ylabel=f"pass@{most}",
     )
