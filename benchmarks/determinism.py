@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import tyro
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import rapo_mini
@@ -49,6 +51,7 @@ def run(out: Path, changes: dict) -> tuple[list[dict], bytes]:
 
 
 def main() -> None:
+    """Print what is bit-equal in two runs that differ in one thing only."""
     lines = [
         "| what differs | adapter bit-equal | same completions | loss of step 0 |",
         "|---|---|---|---|",
@@ -68,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

@@ -1,5 +1,6 @@
 """What several test files share: a small random model of the real class, and a few problems."""
 
+import functools
 import gc
 import os
 
@@ -10,10 +11,12 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of what a test starts, too: a worker stan
 
 import pytest
 import torch
+from faults.runs import without_picture
 from small_models import let_the_adapter_act, save_random_qwen2
 from xdist.scheduler import LoadFileScheduling
 
 import policy as policy_room
+import problems
 from machine.loading import load_tokenizer
 from settings import BUNDLED_BASE
 
@@ -76,6 +79,21 @@ def imports_are_set_aside():
     """Libraries are hundreds of thousands of objects, which each garbage collection would visit."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def puzzles_are_drawn_once():
+    """A run draws 1,600 of them, the same for the same seed (`worlds/test_puzzles.py`)."""
+    made = functools.cache(problems.bundled.puzzles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(problems.bundled, "puzzles", lambda *asked: list(made(*asked)))
+        yield
+
+
+@pytest.fixture
+def no_picture(monkeypatch):
+    """For files with many runs: curves.png, a second of each, is a word (`watch/test_figures.py`)."""
+    without_picture(monkeypatch)
 
 
 @pytest.fixture(scope="session")

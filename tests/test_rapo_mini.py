@@ -261,7 +261,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(finished, capsys):
 
 @pytest.mark.parametrize("flag", [["--arm", "ppo"], ["--steps", "many"], ["--alhpa", "1"]])
 def test_the_command_line_names_what_it_does_not_know(flag):
-    done = subprocess.run(command(*flag), capture_output=True, text=True, timeout=60)
+    done = warm.run(ROOT / "rapo_mini.py", *flag)
     assert done.returncode == 2 and flag[0] in done.stderr + done.stdout
 
 

@@ -12,6 +12,7 @@ from pass_at_k import count_correct
 from settings import Settings, resolve
 from watch.tracer import read_trace
 
+pytestmark = pytest.mark.usefixtures("no_picture")
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "threads": 1, "eval_problems": 0}
 SMALL |= {"show_every": 0, "lr": 3e-3}
 TIMES = ("seconds_sample", "seconds_verify", "seconds_learn", "tokens_per_second")

@@ -38,16 +38,19 @@ if os.name == "posix":
 class Program:
     """`subprocess.Popen` of `python words...`, as far as the tests need it; its output goes to files.
 
-    words: a script of this project, or "-m" and a module, and its arguments.
+    words: a script of this project, or "-m" and a module, and its arguments. terminal: the name of a
+    terminal that is to be its own, in place of the files.
     """
 
-    def __init__(self, *words, cwd: str | Path | None = None):
+    def __init__(self, *words, cwd: str | Path | None = None, terminal: str | None = None):
         self.args = [str(word) for word in words]
         self._files = tempfile.TemporaryDirectory()
         self.stdout, self.stderr = (Path(self._files.name) / name for name in ("out", "err"))
-        outputs = (str(self.stdout), str(self.stderr))
+        streams = {1: str(self.stdout), 2: str(self.stderr)}
+        if terminal:
+            streams = dict.fromkeys((0, 1, 2), terminal)
         self._process = _server.Process(
-            target=_become, args=(self.args, str(cwd or ROOT), dict(os.environ), *outputs)
+            target=_become, args=(self.args, str(cwd or ROOT), dict(os.environ), streams)
         )
         self._process.start()
         self.pid = self._process.pid
@@ -91,15 +94,18 @@ def run(*words, cwd: str | Path | None = None, timeout: float = 300) -> subproce
 
 
 def _become(
-    words: list[str], cwd: str, environment: dict[str, str], stdout: str, stderr: str
+    words: list[str], cwd: str, environment: dict[str, str], streams: dict[int, str]
 ) -> None:
-    """In the forked process: what `python words...` would do."""
+    """In the forked process: what `python words...` would do, its streams led to these files."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    for path, stream in ((stdout, sys.stdout), (stderr, sys.stderr)):
-        written = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(written, stream.fileno())
+    if 0 in streams:
+        os.setsid()  # the terminal that it opens next is its own
+    for number, path in streams.items():
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
+    if 0 in streams:
+        sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     if words[0] == "-m":
         sys.argv = words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)

@@ -26,7 +26,7 @@ from settings import Settings
 
 EVERY = 5  # steps
 OF_EACH_KIND = 6  # puzzles
-ROWS = 64  # attempts that run through the model at a time
+ROWS = 16  # attempts that run through the model at a time, of like length: little padding
 
 
 class AtForks(NamedTuple):
@@ -53,14 +53,15 @@ def at_forks(
     A right answer may be written in two ways ("x+4", "4+x"): carried out is the sum over them.
     """
     encode = policy.tokenizer.encode
-    rows, where = [], []  # one row an attempt: its tokens, and where they begin and end
+    found = []  # one an attempt: its tokens, where they begin and fork; its puzzle, is it the first way
     for i, problem in enumerate(problems):
         asked = encode(render_prompt(settings.prompt_template, problem))
         for rule, texts in right_completions(problem).items():
             fork = len(asked) + len(encode(rule))
             for text in texts:
-                rows.append((asked + encode(text) + policy.end_ids[:1], len(asked), fork))
-                where.append((i, text == texts[0]))
+                row = asked + encode(text) + policy.end_ids[:1], len(asked), fork
+                found.append((row, (i, text == texts[0])))
+    rows, where = zip(*sorted(found, key=lambda attempt: len(attempt[0][0])), strict=True)
     weights = sampling_weights if adapter_on else base_weights
     with weights(policy) as model:
         logps = [
@@ -76,7 +77,7 @@ def at_forks(
 
 
 def logp_of(
-    model: nn.Module, rows: list[tuple[list[int], int, int]], temperature: float, policy: Policy
+    model: nn.Module, rows: Sequence[tuple[list[int], int, int]], temperature: float, policy: Policy
 ) -> list[tuple[float, float]]:
     """log p of the tokens from `begin` to `fork`, and from there to the end, of each row."""
     longest = max(len(tokens) for tokens, _, _ in rows)

@@ -357,18 +357,16 @@ DISPUTED = [
 
 def test_verdicts_do_not_depend_on_the_run_the_thread_or_the_process():
     expected = _verdicts(DISPUTED)
-    for _ in range(2):
-        assert _verdicts(DISPUTED) == expected
-    found = [None] * 3
+    found = [None] * 2
     threads = [
         threading.Thread(target=lambda k=k: found.__setitem__(k, _verdicts(DISPUTED)))
-        for k in range(3)
+        for k in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [expected] * 3
+    assert found == [expected] * 2
     code = (
         "import json, sys; from verifier import verify;"
         "print(json.dumps([verify('\\\\boxed{' + a + '}', g) for g, a in json.load(sys.stdin)]))"

@@ -6,7 +6,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import tyro
+import warm
 
 import rapo_mini
 from settings import Settings
@@ -15,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import evening as room  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("no_picture")
 
 
 def in_this_process(command):
@@ -28,10 +32,11 @@ def test_it_trains_every_arm_once_and_prints_a_row_for_each(tmp_path, capsys, mo
     options = room.Options(tmp_path / "evening", "tiny_base", (0,), **small, threads=1)
     assert room.main(replace(options, table_only=True)) == 0
     assert "no run in" in capsys.readouterr().out
-    real = subprocess.run
-    monkeypatch.setattr(
-        room.subprocess, "run", lambda c: (real if "grpo" in c else in_this_process)(c)
-    )
+
+    def as_asked(command):
+        return warm.run(*command[1:]) if "grpo" in command else in_this_process(command)
+
+    monkeypatch.setattr(room.subprocess, "run", as_asked)
     assert room.main(options) == 0
     screen = capsys.readouterr().out
     first = screen[screen.index("| run | seed") :]

@@ -1,14 +1,9 @@
-"""Faults come by the hundred, so a run here draws no picture and makes its puzzles once."""
-
-import functools
-from pathlib import Path
+"""Faults come by the hundred, so a run here draws no picture and saves its state at each step."""
 
 import pytest
 
-import problems
 import rapo_mini
 from faults import runs
-from watch.files import write_whole
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +12,7 @@ def quick(monkeypatch):
 
 
 def quicken(monkeypatch):
-    made = functools.cache(problems.bundled.puzzles)
-    monkeypatch.setattr(problems.bundled, "puzzles", lambda *asked: list(made(*asked)))
-    monkeypatch.setattr(rapo_mini, "draw_run", lambda *given: write_whole(Path(given[2]), "drawn"))
+    runs.without_picture(monkeypatch)
     monkeypatch.setattr(rapo_mini, "SAVE_SECONDS", -1)  # a state after each step
 
 

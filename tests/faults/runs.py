@@ -7,6 +7,7 @@ from pathlib import Path
 
 import rapo_mini
 from settings import Settings
+from watch.files import write_whole
 
 ROOT = Path(rapo_mini.__file__).parent
 STEPS = 4
@@ -23,6 +24,11 @@ def run(out, **changes) -> int:
 
 def resume(out, **changes) -> int:
     return rapo_mini.main(Settings(resume=str(out), **({"steps": STEPS} | changes)))
+
+
+def without_picture(monkeypatch) -> None:
+    """curves.png of the runs to come holds a word."""
+    monkeypatch.setattr(rapo_mini, "draw_run", lambda *given: write_whole(Path(given[2]), "drawn"))
 
 
 def metrics_of(out) -> list[dict]:

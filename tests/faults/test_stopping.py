@@ -124,7 +124,7 @@ def test_a_file_that_is_no_log_is_not_written_over(undisturbed, tmp_path, capfd,
 
 # ---------------------------------------------------------------- real processes, random moments
 
-LONG = MEASURED | {"steps": 40, "eval_problems": 24, "eval_samples": 16}
+LONG = MEASURED | {"steps": 20, "eval_problems": 12, "eval_samples": 16}
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from peft import get_peft_model_state_dict
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 import policy as policy_room
+import rapo_mini
 from machine import plan as room
 from machine.loading import with_new_lora
 from machine.plan import GIB, plan
@@ -278,13 +279,13 @@ def test_completions_longer_than_the_context_are_refused():
         plan(QWEN_3B, settings_for(max_new_tokens=32768))
 
 
-def test_a_dry_run_needs_no_gpu_no_network_and_no_weights(tmp_path):
+def test_a_dry_run_needs_no_gpu_no_network_and_no_weights(tmp_path, capsys):
     """In under five seconds of processor time (another process may hold the clock up)."""
-    command = [sys.executable, str(ROOT / "rapo_mini.py"), "--dry-run"]
+    command = [sys.executable, str(ROOT / "rapo_mini.py"), "--gpu-memory", "12"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     before = os.times()
     done = subprocess.run(
-        [*command[:-1], "--gpu-memory", "12"],
+        command,
         env=environment,
         cwd=tmp_path,
         capture_output=True,
@@ -302,9 +303,9 @@ def test_a_dry_run_needs_no_gpu_no_network_and_no_weights(tmp_path):
         assert part in done.stdout, part
     assert not list(tmp_path.iterdir()), "nothing was written"
     assert spent.children_user - before.children_user < 5
-    done = subprocess.run([*command, "--gpu-memory", "4"], capture_output=True, text=True)
-    errors = [line for line in done.stderr.splitlines() if line.startswith("rapo_mini:")]
-    assert done.returncode == 2 and len(errors) == 1 and "--micro-batch" in errors[0]
+    assert rapo_mini.main(Settings(dry_run=True, gpu_memory=4.0)) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and errors[0].startswith("rapo_mini: ") and "--micro-batch" in errors[0]
 
 
 def test_the_readme_shows_the_table_that_is_computed():

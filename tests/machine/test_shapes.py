@@ -20,6 +20,7 @@ from transformers import (
     Qwen3Config,
 )
 
+import rapo_mini
 from machine import plan
 from machine.loading import with_new_lora
 from machine.shapes import PUBLISHED, config_of, shape_of, shape_of_config
@@ -107,7 +108,7 @@ def test_a_known_shape_is_planned_in_five_seconds_without_network(tmp_path, name
     assert not list(tmp_path.iterdir()), "nothing was written"
 
 
-def test_any_other_is_planned_from_its_config_alone(tmp_path):
+def test_any_other_is_planned_from_its_config_alone(tmp_path, capsys):
     file = tmp_path / "config.json"
     FAMILIES["Gemma"].save_pretrained(tmp_path)
     with_architecture = json.loads(file.read_text())
@@ -117,8 +118,9 @@ def test_any_other_is_planned_from_its_config_alone(tmp_path):
     assert status == 0, err
     assert f"memory for {file}" in out and "the card has 8.00: it fits" in out
     file.write_text('{"model_type": "no-such"}')
-    status, _, err, _ = dry_run(tmp_path, *flags)
-    assert status == 2 and "--config" in err and "Traceback" not in err
+    assert rapo_mini.main(Settings(config=str(file))) == 2
+    err = capsys.readouterr().err
+    assert "--config" in err and "Traceback" not in err
 
 
 def test_a_config_is_for_a_dry_run():

@@ -1,10 +1,11 @@
 """scale: TRL's path and `learn` are the same step, on one process and on two.
 
-Run by `accelerate launch` with a folder, this file is the work of the two processes.
+Run by `accelerate launch` with a folder and flags, this file is the work of the two processes.
 """
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import warm
 import yaml
 from datasets import Dataset
 from torch.distributed.fsdp import FSDPModule
@@ -394,6 +396,21 @@ def replace_args(args: RAPOConfig) -> RAPOConfig:
 # ---------------------------------------------------------------- two processes
 
 
+FLAGS = "--steps 8 --prompts 4 --group-size 8 --micro-batch 16 --threads 1 --alpha 0.03 --lr 1e-2"
+
+
+@pytest.fixture(scope="module")
+def launched(scene, tmp_path_factory):
+    """Both works of the two processes, whose imports are paid once: what was printed, the files."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "word.py").write_text(
+        "def said(completion, problem):\n    return float('difference' in completion)\n"
+    )
+    rewards = ("--reward", "verify=0.5", "--reward", f"{folder / 'word.py'}:said=0.5")
+    run = (*FLAGS.split(), *rewards, "--out", str(folder / "run"))
+    return launch(str(Path(__file__)), str(scene[0]), *run), folder
+
+
 def launch(*arguments: str, seconds: int = 600) -> str:
     """`accelerate launch` with the project's configuration of two CPU processes; what it printed."""
     command = [sys.executable, "-m", "accelerate.commands.launch"]
@@ -459,9 +476,8 @@ def sharded_gradients(folder: Path) -> dict:
     return {n: p.grad.full_tensor() for n, p in named if p.requires_grad}
 
 
-def test_two_processes_make_the_step_of_one(scene):
+def test_two_processes_make_the_step_of_one(scene, launched):
     """Six rows each: the second group is cut in two, so rewards must meet before A is taken."""
-    launch(str(Path(__file__)), str(scene[0]))
     kept = torch.load(scene[0] / "two.pt", weights_only=False)
     for arm, form in FORMS:
         trainer, seen = trainer_of(scene[0], arm=arm, kl_form=form, entropy_coef=0.01)
@@ -477,17 +493,10 @@ def test_two_processes_make_the_step_of_one(scene):
             assert_same_gradients(seen.seen[0], kept["sharded"])
 
 
-def test_the_command_on_two_processes_raises_the_reward(tmp_path, capsys):
+def test_the_command_on_two_processes_raises_the_reward(launched, capsys):
     """Half of the reward is a word, which is learned in a few steps."""
-    out, word = tmp_path / "run", tmp_path / "word.py"
-    word.write_text(
-        "def said(completion, problem):\n    return float('difference' in completion)\n"
-    )
-    flags = (
-        "--steps 8 --prompts 4 --group-size 8 --micro-batch 16 --threads 1 --alpha 0.03 --lr 1e-2"
-    )
-    rewards = ("--reward", "verify=0.5", "--reward", f"{word}:said=0.5")
-    printed = launch("-m", "scale", *flags.split(), *rewards, "--out", str(out))
+    printed, folder = launched
+    out, word = folder / "run", folder / "word.py"
     assert printed.count("2 processes; run folder") == 1, "the main process speaks for both"
     lines = (out / "metrics.jsonl").read_text().splitlines()
     reward, rates = zip(
@@ -683,20 +692,21 @@ def test_the_estimate_on_the_page_is_the_programs():
     assert table() in (ROOT / "docs" / "scaling.md").read_text()
 
 
-def test_without_trl_the_error_says_what_to_install():
+def test_without_trl_the_error_says_what_to_install(tmp_path):
     """Importing the room needs no TRL; using it does."""
-    code = (
+    (tmp_path / "without.py").write_text(
         "import sys; sys.modules['trl'] = None; from scale import command, options, trainer\n"
         "for use in (lambda: options.RAPOConfig('x'), lambda: trainer.RAPOTrainer('x')):\n"
         "    try: use()\n"
         "    except ImportError as error: print(error)\n"
         "sys.exit(command.main(options.Options()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = warm.run(tmp_path / "without.py")
     assert done.returncode == 2, done.stderr
     assert done.stdout.count("pip install -r requirements-scale.txt") == 2
     assert "pip install -r requirements-scale.txt" in done.stderr
 
 
 if __name__ == "__main__":
-    work_of_a_process(Path(sys.argv[1]))
+    work_of_a_process(Path(sys.argv.pop(1)))
+    runpy.run_module("scale", run_name="__main__", alter_sys=True)  # python -m scale, FLAGS

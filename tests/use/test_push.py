@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from fake_hub import TOKEN, fake_hub
+from huggingface_hub import constants
 
 import rapo_mini
 from machine.loading import load_tokenizer
@@ -203,51 +204,57 @@ def test_a_path_in_the_command_is_a_name(finished_run, tmp_path):
 # ---------------------------------------------------------------- a hub
 
 
-def pushed(run, *more, hub=None, token=TOKEN, **environment):
+def pushed(run, hub):
     """The command as a process, with a hub on this machine."""
     settings = {"HF_HUB_OFFLINE": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    settings |= {"HF_ENDPOINT": hub.address if hub else "http://127.0.0.1:9", "HF_TOKEN": token}
-    settings |= {"HF_HUB_DISABLE_TELEMETRY": "1"} | environment
-    command = [sys.executable, "-m", "use", "push", str(run), "me/my-model", *more]
+    settings |= {"HF_ENDPOINT": hub.address, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_TELEMETRY": "1"}
+    command = [sys.executable, "-m", "use", "push", str(run), "me/my-model", "--private"]
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
 
 
-def test_what_is_uploaded_is_what_the_dry_run_shows(finished_run, looked_at):
+@pytest.fixture
+def reached(monkeypatch):
+    """Let this process speak to a hub as one does whose environment names it: what was read at import."""
+
+    def let(hub, token=TOKEN, offline=False):
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address if hub else "http://127.0.0.1:9")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", "no/such/file")
+        monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        monkeypatch.setenv("HF_TOKEN", token)
+
+    return let
+
+
+def test_what_is_uploaded_is_what_the_dry_run_shows(finished_run, looked_at, reached, capsys):
     with fake_hub() as hub:
-        done = pushed(finished_run, "--private", hub=hub)
+        done = pushed(finished_run, hub)
         assert done.returncode == 0, done.stderr
         assert f"shared: {hub.address}/me/my-model" in done.stdout
         there = hub.repositories["me/my-model"]
         here = {p.relative_to(looked_at).as_posix(): p.read_bytes() for p in files(looked_at)}
         assert there == here and hub.private["me/my-model"]
-        again = pushed(finished_run, hub=hub)
-        assert again.returncode == 2 and "--update" in one_line(again.stderr)
-        assert pushed(finished_run, "--update", hub=hub).returncode == 0
+        reached(hub)
+        assert main(Push(str(finished_run), "me/my-model")) == 2 and "--update" in sentence(capsys)
+        assert main(Push(str(finished_run), "me/my-model", update=True)) == 0
 
 
 def files(folder):
     return [p for p in folder.rglob("*") if p.is_file()]
 
 
-def one_line(error: str) -> str:
-    assert error.strip().startswith("use: ") and "\n" not in error.strip(), error
-    return error
-
-
 @pytest.mark.parametrize("wrong", ["refused", "token", "unreachable", "offline", "no token"])
-def test_what_a_hub_says_is_a_sentence(finished_run, tmp_path, wrong):
+def test_what_a_hub_says_is_a_sentence(finished_run, reached, capsys, wrong):
     said = {"refused": "does not let you", "token": "does not know your token"}
     said |= {"unreachable": "cannot be reached", "offline": "offline", "no token": "log in"}
-    more = {"HF_HUB_OFFLINE": "1"} if wrong == "offline" else {}
-    if wrong == "no token":
-        more |= {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}
+    token = {"token": "hf_another", "no token": ""}.get(wrong, TOKEN)
     with fake_hub() as hub:
         hub.refuse = 403
-        reached = None if wrong == "unreachable" else hub
-        token = "hf_another" if wrong == "token" else TOKEN
-        done = pushed(finished_run, hub=reached, token=token, **more)
-    assert done.returncode == 2 and said[wrong] in one_line(done.stderr), done.stderr
-    assert "nothing was uploaded" in done.stderr and token not in done.stderr
+        reached(None if wrong == "unreachable" else hub, token, offline=wrong == "offline")
+        assert main(Push(str(finished_run), "me/my-model")) == 2
+    error = sentence(capsys)
+    assert said[wrong] in error and "nothing was uploaded" in error
+    assert not token or token not in error
 
 
 # ---------------------------------------------------------------- what is refused

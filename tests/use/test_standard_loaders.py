@@ -1,13 +1,11 @@
 """The bundled base and an adapter of it, loaded by transformers and PEFT as anybody would."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
+import warm
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -99,7 +97,7 @@ def test_the_runs_folder_will_do_wherever_an_adapter_is_asked_for(finished_run, 
 
 def test_loading_an_adapter_asks_no_hub(finished_run, tmp_path):
     """PEFT asks the hub for the base's config where the name in the adapter is no folder."""
-    code = (
+    (tmp_path / "load.py").write_text(
         "import huggingface_hub, peft.utils.save_and_load as room\n"
         "def asked(*given, **more): raise AssertionError('the hub was asked')\n"
         "room.check_file_exists_on_hf_hub = asked\n"
@@ -109,14 +107,7 @@ def test_loading_an_adapter_asks_no_hub(finished_run, tmp_path):
         f"policy = load_policy({str(BUNDLED_BASE)!r}, adapter={str(finished_run)!r})\n"
         "save_adapter(policy.model, Path('.'))\n"
     )
-    here = {"PYTHONPATH": str(BUNDLED_BASE.parent), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | here,
-        capture_output=True,
-        text=True,
-    )
+    done = warm.run("load.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "tiny_base"

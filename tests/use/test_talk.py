@@ -6,12 +6,12 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from warm import Program
 
 from policy import load_policy
 from settings import BUNDLED_BASE
@@ -206,25 +206,14 @@ def in_a_terminal(run, typed: list[bytes], tmp_path):
     import pty
 
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "use", "talk", str(run), "--n", "1"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "dumb"}
-    process = subprocess.Popen(
-        command,
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        cwd=tmp_path,
-        env=environment,
-        start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-    )
-    os.close(follower)
-    shown = b""
+    words = ("-m", "use", "talk", run, "--n", 1)
+    process = Program(*words, cwd=tmp_path, terminal=os.ttyname(follower))
+    shown = until(leader, b"> ")
+    os.close(follower)  # from here on the program alone holds it
     for line in typed:
-        shown += until(leader, b"> ")
         time.sleep(0.3)  # until the line is really being read: a Ctrl-C before that may be missed
         os.write(leader, line)
-    shown += until(leader, None)
+        shown += until(leader, b"> " if line is not typed[-1] else None)
     return process.wait(timeout=60), shown.decode()
 
 
@@ -247,8 +236,9 @@ def until(terminal: int, sign: bytes | None) -> bytes:
 @pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
 @pytest.mark.parametrize(("last", "status"), [(b"\x04", 0), (b"\x03", 130)])
 def test_ctrl_d_and_ctrl_c_end_it_cleanly_and_history_comes_back(
-    finished_run, tmp_path, last, status
+    finished_run, tmp_path, monkeypatch, last, status
 ):
+    monkeypatch.setenv("TERM", "dumb")
     run = shutil.copytree(finished_run, tmp_path / "run")
     (run / "talk_history").write_text(PUZZLE + "\n")
     up = b"\x1b[A"

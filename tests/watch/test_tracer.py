@@ -16,6 +16,7 @@ from watch import tracer as room
 from watch.run_folder import load_config
 from watch.view import what_moved
 
+pytestmark = pytest.mark.usefixtures("no_picture")
 ROOT = Path(rapo_mini.__file__).parent
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 48, "show_every": 0, "threads": 1}
 SMALL |= {"eval_problems": 0}
@@ -133,16 +134,16 @@ def test_a_kill_while_writing_leaves_the_trace_before(tmp_path, monkeypatch):
 def test_a_resumed_run_goes_on_with_its_trace(tmp_path):
     """Traced in two halves it is the trace of the whole, and a record past the saved step is dropped."""
     whole, half = tmp_path / "whole", tmp_path / "half"
-    common = SMALL | {"trace_at": "1,3,4"}
-    assert rapo_mini.main(Settings(**common, steps=5, out=f"{whole}/r", trace=f"{whole}/t")) == 0
-    run = rapo_mini.start(Settings(**common, steps=5, out=f"{half}/r", trace=f"{half}/t"))
+    common = SMALL | {"trace_at": "1,2"}
+    assert rapo_mini.main(Settings(**common, steps=3, out=f"{whole}/r", trace=f"{whole}/t")) == 0
+    run = rapo_mini.start(Settings(**common, steps=3, out=f"{half}/r", trace=f"{half}/t"))
     state = half / "r" / "state.pt"
     before = state.read_bytes()
     rapo_mini.train(run)
     run.owner.release()
     state.write_bytes(before)  # as if killed before the next save
-    assert rapo_mini.main(Settings(resume=f"{half}/r", steps=5)) == 0
-    assert steps_in(half / "t") == [1, 3, 4]
+    assert rapo_mini.main(Settings(resume=f"{half}/r", steps=3)) == 0
+    assert steps_in(half / "t") == [1, 2]
 
     def timeless(folder):
         records = room.read_trace(folder)
@@ -151,7 +152,7 @@ def test_a_resumed_run_goes_on_with_its_trace(tmp_path):
         return records
 
     assert timeless(half / "t") == timeless(whole / "t")
-    assert load_config(half / "r").trace_at == "1,3,4"
+    assert load_config(half / "r").trace_at == "1,2"
 
 
 def test_a_longer_resumed_run_traces_its_new_last_step(tmp_path):
