@@ -27,8 +27,18 @@ from tqdm import tqdm
 
 from machine.chat import with_prompt_template
 from machine.loading import adapter_in, find_model, load_tokenizer
+from machine.shapes import context_of
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
-from problems import EXAMPLES, Judge, Problem, check_sources, load_problems, reading_of
+from problems import (
+    EXAMPLES,
+    Judge,
+    Problem,
+    check_context,
+    check_sources,
+    load_problems,
+    reading_of,
+    render_prompt,
+)
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
 from watch.command_line import guarded
@@ -344,6 +354,9 @@ def evaluate(asked: Evaluation) -> Comparison:
         torch.set_num_threads(settings.threads)
     policy = load_policy(settings.model, quant=settings.quant, adapter=settings.adapter)
     rows = rows_of_a_batch(settings.model)
+    prompts = [render_prompt(settings.prompt_template, problem) for problem in problems]
+    longest = max(len(tokenizer.encode(prompt)) for prompt in prompts)
+    check_context(longest, settings.max_new_tokens, context_of(policy.model.config))
     name = log_name(asked.data, asked.n, asked.seed) + ".jsonl"
     path = Path(asked.log) if asked.log else evaluations_of(settings.adapter) / name
     with held(path):

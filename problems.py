@@ -268,14 +268,18 @@ def problems_that_fit(
             f"no problem has a prompt of at most --max-prompt-tokens {limit}; the shortest has "
             f"{min(lengths)} tokens"
         )
-    longest = max(*kept_lengths, also)
+    check_context(max(*kept_lengths, also), max_new_tokens, context)
+    return kept
+
+
+def check_context(longest: int, max_new_tokens: int, context: int) -> None:
+    """Raise ValueError if the longest prompt and its completion (tokens) may not fit into the context."""
     if longest + max_new_tokens > context:
         raise ValueError(
-            f"--max-new-tokens {max_new_tokens} after a prompt of {longest} tokens "
-            f"is more than the model's context of {context}: lower it, or leave long prompts out of "
-            "the training with --max-prompt-tokens"
+            f"--max-new-tokens {max_new_tokens} after a prompt of {longest} tokens is more than the "
+            f"model's context of {context}: lower it, or leave long prompts out (of training "
+            "with --max-prompt-tokens)"
         )
-    return kept
 
 
 def within(

@@ -207,6 +207,7 @@ def test_a_public_set_without_network_from_a_copy(adapter, tmp_path, monkeypatch
         ({"k": ("many",)}, "--k"),
         ({"n": 0}, "--n 0"),
         ({"problems": 0}, "--problems 0"),
+        ({"max_new_tokens": 100_000}, "--max-new-tokens 100000 after a prompt of"),
         ({"data": "aime99"}, "--data"),
         ({"answer_column": "gold"}, "--answer-column 'gold' names a column"),
         ({"data_dir": "copies"}, "--data-dir 'copies' holds copies of public sets"),
