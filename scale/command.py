@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from scale.options import Options, TrainerCallback, check_options, config_of, ne
 from scale.trainer import RAPOTrainer
 from settings import learning_rate, resolve
 from watch.command_line import resumed
+from watch.lock import locked
 from watch.run_folder import cut_metrics, name_base, save_config
 from watch.trackers import check_installed
 
@@ -119,6 +120,7 @@ def main(given: Options) -> int:
 
 def train(given: Options) -> int:
     """`main`, whatever this process prints."""
+    owner = ExitStack()  # of the run's folder, to the end of the block below
     try:
         need_trl()
         if given.resume:
@@ -135,18 +137,21 @@ def train(given: Options) -> int:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         trainer, settings = make_trainer(settings)
+        out, writes = Path(settings.out), trainer.accelerator.is_main_process
+        out.mkdir(parents=True, exist_ok=True)
+        if writes:
+            owner.enter_context(locked(out))
     except (ValueError, ImportError) as error:
         print(f"scale: {error}", file=sys.stderr)
         return 2
-    print(f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {settings.out}")
-    out = Path(settings.out)
+    print(f"{sentence}; {trainer.accelerator.num_processes} processes; run folder: {out}")
     checkpoint, updates = last_checkpoint(out) if given.resume else (None, 0)
-    if trainer.accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        save_config(settings, out)
-        cut_metrics(out, updates)
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    trainer.save_model(str(out / "adapter"))
-    if trainer.accelerator.is_main_process:
-        name_base(out / "adapter")
+    with owner:
+        if writes:
+            save_config(settings, out)
+            cut_metrics(out, updates)
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        trainer.save_model(str(out / "adapter"))
+        if writes:
+            name_base(out / "adapter")
     return 0

@@ -32,6 +32,7 @@ from scale.estimate import table
 from scale.options import FIXED, Options, RAPOConfig
 from scale.trainer import RAPOTrainer, total_reward
 from settings import Settings, learning_rate, resolve
+from watch.lock import locked
 from watch.run_folder import save_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -686,6 +687,17 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     assert command.main(Options(out=str(tmp_path))) == 2
     assert "already holds a run" in capsys.readouterr().err
+
+
+def test_two_commands_do_not_write_into_one_folder(tmp_path, capsys):
+    asked = Options(steps=1, prompts=1, group_size=2, micro_batch=2, max_new_tokens=4, threads=1)
+    with locked(tmp_path):
+        assert command.main(replace(asked, out=str(tmp_path))) == 2
+    assert "in use by process" in capsys.readouterr().err
+    assert {p.name for p in tmp_path.iterdir()} <= {".lock"}, "nothing was written"
+    assert command.main(replace(asked, out=str(tmp_path))) == 0
+    with locked(tmp_path):
+        assert (tmp_path / "adapter").is_dir(), "the lock is free again"
 
 
 def test_the_estimate_on_the_page_is_the_programs():
