@@ -61,7 +61,8 @@ def at_forks(
             for text in texts:
                 row = asked + encode(text) + policy.end_ids[:1], len(asked), fork
                 found.append((row, (i, text == texts[0])))
-    rows, where = zip(*sorted(found, key=lambda attempt: len(attempt[0][0])), strict=True)
+    found.sort(key=lambda attempt: len(attempt[0][0]))
+    rows, where = [row for row, _ in found], [place for _, place in found]
     weights = sampling_weights if adapter_on else base_weights
     with weights(policy) as model:
         logps = [
@@ -77,7 +78,7 @@ def at_forks(
 
 
 def logp_of(
-    model: nn.Module, rows: Sequence[tuple[list[int], int, int]], temperature: float, policy: Policy
+    model: nn.Module, rows: list[tuple[list[int], int, int]], temperature: float, policy: Policy
 ) -> list[tuple[float, float]]:
     """log p of the tokens from `begin` to `fork`, and from there to the end, of each row."""
     longest = max(len(tokens) for tokens, _, _ in rows)

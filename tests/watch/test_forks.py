@@ -109,6 +109,11 @@ def test_tiers_come_in_one_order_whatever_the_order_of_the_puzzles():
     assert list(by_tier(problems[:1], np.zeros(1))) == [TIERS[problems[0].kind]]
 
 
+def test_no_puzzle_is_no_number(policy, settings):
+    """As on Hard, where the base missed none."""
+    assert at_forks(policy, [], settings).pass_at_k(4).shape == (0,)
+
+
 def test_a_run_looks_every_few_steps_and_on_puzzles_only(policy, settings):
     assert set(fork_metrics(policy, settings, 0)) == {"rule_chosen", "rule_carried_out"}
     assert not fork_metrics(policy, settings, EVERY - 1)
