@@ -138,8 +138,8 @@ def train(given: Options) -> int:
             torch.set_num_threads(settings.threads)
         trainer, settings = make_trainer(settings)
         out, writes = Path(settings.out), trainer.accelerator.is_main_process
-        out.mkdir(parents=True, exist_ok=True)
         if writes:
+            out.mkdir(parents=True, exist_ok=True)
             owner.enter_context(locked(out))
     except (ValueError, ImportError) as error:
         print(f"scale: {error}", file=sys.stderr)

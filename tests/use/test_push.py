@@ -220,7 +220,6 @@ def reached(monkeypatch):
         monkeypatch.setattr(constants, "ENDPOINT", hub.address if hub else "http://127.0.0.1:9")
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", "no/such/file")
-        monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
         monkeypatch.setenv("HF_TOKEN", token)
 
     return let
