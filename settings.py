@@ -152,9 +152,9 @@ class Machine:
     sample_rows: int | None = None
     """Completions sampled at a time: memory and last digits. 0: all. None: 0, on a GPU what fits."""
     micro_batch: int | None = None
-    """Completions learned from at a time: memory and last digits. None: 32, of other bases 8 or 4."""
+    """Completions learned from at a time: memory and last digits. None: 64, of other bases 8 or 4."""
     chunk_tokens: int | None = None
-    """Tokens whose logits exist at once: memory and last digits. None: 1024, of other bases 64."""
+    """Tokens whose logits exist at once: memory and last digits. None: 4096, of other bases 64."""
     checkpoint_layers: bool | None = None
     """Keep only each layer's input; costs a second forward pass. None: on a GPU that needs it."""
     fixed_decode: bool | None = None
@@ -252,8 +252,8 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
         "lr": 1e-3 if bundled else 1e-4 if smol else 2e-5,
         "fixed_decode": large,
         "sample_rows": 32 if large else 0,
-        "micro_batch": 4 if large else 32 if bundled else 8,
-        "chunk_tokens": 1024 if bundled else 64,
+        "micro_batch": 4 if large else 64 if bundled else 8,
+        "chunk_tokens": 4096 if bundled else 64,
         "checkpoint_layers": large,
         "eval_data": data,
         "max_prompt_tokens": 0 if bundled else 512,

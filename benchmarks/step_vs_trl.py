@@ -134,10 +134,9 @@ def trl_seconds(settings: Settings, options: Options) -> tuple[list[float], floa
 def profile(settings: Settings, options: Options) -> str:
     """Where our step's time goes, as a Markdown table, and the least that its products could take.
 
-    The least: two operations for each weight of the linear layers and each token that must pass (the
-    prompts once, every completion; sampling, reference, policy, gradients of the activations), at the
-    speed of one large product here. Attention, LoRA's gradients and the head are not in it. Both are in
-    seconds of the processor, which another program on the machine disturbs less than the clock's.
+    The least: two operations for each weight of the linear layers and each token that must pass, at the
+    speed of one large product here (`passes`). Attention, LoRA's gradients and the head are not in it.
+    Both are in seconds of the processor, which another program disturbs less than the clock's.
     """
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recorded
@@ -149,7 +148,7 @@ def profile(settings: Settings, options: Options) -> str:
         train_step(run)
         spent.append(time.process_time() - began)
     with recorded(activities=[ProfilerActivity.CPU]) as found:
-        tokens = [tokens_of(train_step(run)[1]) for _ in range(options.steps)]
+        tokens = [passes(train_step(run)[1]) for _ in range(options.steps)]
     rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
     total = sum(row.self_cpu_time_total for row in rows)
     lines = ["| operator | share of the step | calls a step |", "|---|---|---|"]
@@ -158,7 +157,7 @@ def profile(settings: Settings, options: Options) -> str:
         lines.append(f"| {name} | {share:.1%} | {row.count / options.steps:.0f} |")
     shape = shape_of(settings.model)
     weights = shape.layers * sum(out * into for out, into in shape.linears())
-    least = 4 * 2 * weights * statistics.mean(tokens) / operations_a_second()
+    least = 2 * weights * statistics.mean(tokens) / operations_a_second()
     seconds = total / 1e6 / options.steps
     lines.append(
         f"\n{seconds:.3f} s a step; its products alone {least:.3f} s, {least / seconds:.0%}"
@@ -166,9 +165,20 @@ def profile(settings: Settings, options: Options) -> str:
     return "\n".join(lines)
 
 
-def tokens_of(rolled: Rollout) -> int:
-    """The tokens that must pass through the model: each prompt once, and the completions."""
-    return int(rolled.prompt_mask.sum() + rolled.completions.mask.sum())
+def passes(rolled: Rollout) -> int:
+    """The passes of a token through the model that a step cannot do without.
+
+    Sampling: each prompt once, and every completion. Learning, three times (reference, policy, gradients
+    of the activations): each prompt once, and each completion of it once, however often it was drawn.
+    """
+    prompts, mask = int(rolled.prompt_mask.sum()), rolled.completions.mask
+    group_size = len(mask) // len(rolled.problems)
+    distinct = {
+        (row // group_size, *tokens[real.bool()].tolist())
+        for row, (tokens, real) in enumerate(zip(rolled.completions.tokens, mask, strict=True))
+    }
+    once = sum(len(tokens) for _, *tokens in distinct)
+    return prompts + int(mask.sum()) + 3 * (prompts + once)
 
 
 def operations_a_second() -> float:

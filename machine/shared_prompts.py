@@ -1,13 +1,15 @@
-"""Scoring a group: its prompt goes through the model once, and each of its completions looks back at it.
+"""Scoring a group: its prompt goes through the model once, and so does each text among its completions.
 
-G completions of a prompt are G texts that begin alike. As G rows the model would read the prompt G times,
-and pad every row to the longest. Here all tokens of a micro-batch lie in one row, each prompt once:
+G completions of a prompt are G texts that begin alike, and where the policy is sure of itself many are
+the same text. As G rows the model would read the prompt G times, each copy again, and pad every row to
+the longest. Here all tokens of a micro-batch lie in one row, each prompt and each completion of it once:
 
     | prompt 0 | prompt 1 | ... | completion 0 | completion 1 | ...        ids (1, N)
 
 Everything in a transformer but attention works on single tokens and does not care who stands beside
 whom. So only attention has to know: `attend` lets a prompt see itself, and a completion its prompt and
-itself. Gradients reach a prompt's keys and values from all of its completions.
+itself. Gradients reach a prompt's keys and values from all of its completions, and a completion from all
+of its copies.
 
 The plain twin, a row for each text, is in tests/machine/test_shared_prompts.py. A model whose layers
 look at a window of the text, or do not take their attention from transformers' table, keeps to it.
@@ -59,18 +61,18 @@ def row_order(lengths: Tensor, prompt_length: int, group_size: int, micro_batch:
 
 
 class Packed(NamedTuple):
-    """p distinct prompts of at most L tokens, then b completions of at most C = T - 1, in one row.
+    """p distinct prompts of at most L tokens, then d distinct completions of C = T - 1, in one row.
 
-    N = p * L + b * C. The last token of a completion is not there: nothing follows from it.
+    N = p * L + d * C. The last token of a completion is not there: nothing follows from it.
     """
 
     ids: Tensor  # (1, N)
     position: Tensor  # (1, N) of each token in its own text
-    mask: Tensor  # (b, 1, C, L + C) added to the scores: 0 where a completion may look, -inf elsewhere
+    mask: Tensor  # (d, 1, C, L + C) added to the scores: 0 where a completion may look, -inf elsewhere
     prompts: tuple[int, int]  # (p, L)
-    completions: tuple[int, int]  # (b, C)
-    prompt: Tensor  # (b,) which of the p prompts a completion answers
-    before: Tensor  # (b, T) where in the row the token before y_t stands
+    completions: tuple[int, int]  # (d, C)
+    prompt: Tensor  # (d,) which of the p prompts a completion answers
+    before: Tensor  # (b, T) where in the row the token before y_t stands, for each of the b rows
 
 
 def pack(
@@ -78,41 +80,44 @@ def pack(
 ) -> Packed:
     """The row of a micro-batch. prompt_ids, prompt_mask (b, L), padded left; tokens (b, T), right.
 
-    dtype: that of the model's activations. Rows with the same prompt share it, in whatever order.
+    dtype: that of the model's activations. Rows with the same prompt share it, in whatever order, and
+    rows with the same prompt and tokens are one: a model that reads the same thinks the same.
     """
     both = torch.cat([prompt_ids, prompt_mask], dim=1)  # (b, 2 L)
     distinct, prompt = torch.unique(both, dim=0, return_inverse=True)  # (p, 2 L), (b,)
     ids, real = distinct.chunk(2, dim=1)  # (p, L), (p, L)
     length = real.sum(dim=1)  # (p,)
-    width = int(length.max())
-    place = torch.arange(
-        width, device=ids.device
-    )  # (L,), L the longest prompt's length from here on
+    width = int(length.max())  # L from here on: that of the longest prompt
+    place = torch.arange(width, device=ids.device)  # (L,)
     source = place + (ids.shape[1] - length)[:, None]  # (p, L): to the left edge
     ids = ids.gather(1, source.clamp_max(ids.shape[1] - 1))  # (p, L)
 
-    rows, columns = len(tokens), max(tokens.shape[1] - 1, 1)  # b, C
+    last = tokens.shape[1] - 1  # T - 1
+    columns = max(last, 1)  # C
+    read = torch.cat([prompt[:, None], tokens[:, :columns]], dim=1)  # (b, 1 + C)
+    read, copy_of = torch.unique(read, dim=0, return_inverse=True)  # (d, 1 + C), (b,)
+    prompt, tokens, rows = read[:, 0], read[:, 1:], len(read)  # (d,), (d, C), d
     follows = torch.arange(columns, device=ids.device)  # (C,)
-    first = length[prompt][:, None]  # (b, 1): the position of a completion's first token
+    first = length[prompt][:, None]  # (d, 1): the position of a completion's first token
     position = torch.cat([place.repeat(len(ids)), (first + follows).flatten()])  # (N,)
 
-    sees_prompt = (place < first)[:, None].expand(rows, columns, width)  # (b, C, L)
-    sees_itself = (follows[:, None] >= follows).expand(rows, columns, columns)  # (b, C, C)
-    hidden = ~torch.cat([sees_prompt, sees_itself], dim=2)[:, None]  # (b, 1, C, L + C)
+    sees_prompt = (place < first)[:, None].expand(rows, columns, width)  # (d, C, L)
+    sees_itself = (follows[:, None] >= follows).expand(rows, columns, columns)  # (d, C, C)
+    hidden = ~torch.cat([sees_prompt, sees_itself], dim=2)[:, None]  # (d, 1, C, L + C)
     mask = torch.zeros(hidden.shape, dtype=dtype, device=ids.device)
     mask.masked_fill_(hidden, float("-inf"))
 
-    prompts_end = (prompt * width)[:, None] + first - 1  # (b, 1)
-    begins = ids.numel() + columns * torch.arange(rows, device=ids.device)[:, None]  # (b, 1)
-    before = torch.cat([prompts_end, begins + follows[: tokens.shape[1] - 1]], dim=1)  # (b, T)
+    prompts_end = (prompt * width)[:, None] + first - 1  # (d, 1)
+    begins = ids.numel() + columns * torch.arange(rows, device=ids.device)[:, None]  # (d, 1)
+    before = torch.cat([prompts_end, begins + follows[:last]], dim=1)  # (d, T)
     return Packed(
-        torch.cat([ids.flatten(), tokens[:, :columns].flatten()])[None],
+        torch.cat([ids.flatten(), tokens.flatten()])[None],
         position[None],
         mask,
         (len(ids), width),
         (rows, columns),
         prompt,
-        before,
+        before[copy_of],
     )
 
 
@@ -125,7 +130,7 @@ def attend(
     packed: Packed | None = None,
     **options,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers asks for it: query (1, heads, N, d), key, value -> (1, N, heads, d).
+    """Attention as transformers asks for it: query (1, heads, N, e), key, value -> (1, N, heads, e).
 
     Without `packed` it is PyTorch's scaled_dot_product_attention as transformers calls it.
     """
@@ -135,18 +140,18 @@ def attend(
         mask = explicit(query) if attention_mask is None else attention_mask
         return sdpa_attention_forward(module, query, key, value, mask, **options)
     sizes = (packed.prompts, packed.completions)
-    parts = [blocks(x, sizes) for x in (query, key, value)]  # each (p, h, L, d) and (b, h, C, d)
+    parts = [blocks(x, sizes) for x in (query, key, value)]  # each (p, h, L, e) and (d, h, C, e)
     (q_prompt, q), (k_prompt, k), (v_prompt, v) = parts
     mask = explicit(q_prompt)
     of_prompts, _ = sdpa_attention_forward(module, q_prompt, k_prompt, v_prompt, mask, **options)
-    k = torch.cat([k_prompt.index_select(0, packed.prompt), k], dim=2)  # (b, h, L + C, d)
-    v = torch.cat([v_prompt.index_select(0, packed.prompt), v], dim=2)  # (b, h, L + C, d)
-    of_rows, _ = sdpa_attention_forward(module, q, k, v, packed.mask, **options)  # (b, C, heads, d)
+    k = torch.cat([k_prompt.index_select(0, packed.prompt), k], dim=2)  # (d, h, L + C, e)
+    v = torch.cat([v_prompt.index_select(0, packed.prompt), v], dim=2)  # (d, h, L + C, e)
+    of_rows, _ = sdpa_attention_forward(module, q, k, v, packed.mask, **options)  # (d, C, heads, e)
     return torch.cat([of_prompts.flatten(0, 1), of_rows.flatten(0, 1)])[None], None
 
 
 def explicit(query: Tensor) -> Tensor | None:
-    """The causal mask (1, 1, L, L) for a card before sm80, None for any other. query (b, heads, L, d).
+    """The causal mask (1, 1, L, L) for a card before sm80, None for any other. query (b, heads, L, e).
 
     Without a mask transformers hands over grouped heads as they are, and there only the slowest form of
     attention takes them so; with one it repeats keys and values, and the memory-efficient form runs.
@@ -158,7 +163,7 @@ def explicit(query: Tensor) -> Tensor | None:
 
 
 def blocks(row: Tensor, sizes: tuple[tuple[int, int], ...]) -> list[Tensor]:
-    """(1, h, N, d) cut into rectangles: a view (rows, h, columns, d) for each of `sizes`."""
+    """(1, h, N, e) cut into rectangles: a view (rows, h, columns, e) for each of `sizes`."""
     cut = row[0].split([rows * columns for rows, columns in sizes], dim=1)
     return [x.unflatten(1, size).transpose(0, 1) for x, size in zip(cut, sizes, strict=True)]
 

@@ -277,16 +277,18 @@ def check_options(given: Options, settings: Options) -> None:
 def config_of(settings: Options, processes: int) -> RAPOConfig:
     """The RAPOConfig of a run's settings: the same step, shared out among the processes.
 
-    Raises ValueError if the completions of a step cannot be shared out evenly.
+    A micro-batch is the largest part of a process's share that --micro-batch allows. Raises ValueError if
+    the completions of a step cannot be shared out evenly.
     """
     rows = settings.prompts * settings.group_size  # B
-    micro_batch = min(settings.micro_batch, max(rows // processes, 1))
-    if rows % (processes * micro_batch):
+    share, left_over = divmod(rows, processes)
+    if left_over:
         raise ValueError(
             f"--prompts {settings.prompts} x --group-size {settings.group_size} = {rows} completions "
-            f"cannot be shared out in micro-batches of {micro_batch} among {processes} processes: "
-            f"choose --micro-batch so that {processes} x micro-batch divides {rows}"
+            f"cannot be shared out among {processes} processes: choose them so that {processes} divides "
+            "their product"
         )
+    micro_batch = max(n for n in range(1, min(settings.micro_batch, share) + 1) if share % n == 0)
     gpu = torch.cuda.is_available()
     optimizers = {"adamw8bit": "adamw_bnb_8bit", "paged_adamw8bit": "paged_adamw_8bit"}
     return RAPOConfig(
@@ -307,7 +309,7 @@ def config_of(settings: Options, processes: int) -> RAPOConfig:
         num_iterations=settings.updates,
         num_generations=settings.group_size,
         per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=rows // (processes * micro_batch),
+        gradient_accumulation_steps=share // micro_batch,
         max_completion_length=settings.max_new_tokens,
         temperature=settings.temperature,
         learning_rate=settings.lr,

@@ -6,15 +6,19 @@ import torch
 import policy as room
 from machine import shared_prompts
 
-LENGTHS = [1, 2, 9, 14, 5, 14, 3, 1, 8]
+LENGTHS = [1, 2, 9, 14, 14, 14, 3, 1, 8]
 PROMPT = [0, 2, 1, 0, 2, 2, 0, 1, 1]  # of each completion: mixed, as a micro-batch by length is
 
 
 @pytest.fixture
 def batch(prompts):
-    """Nine completions of three prompts: prompt_ids, prompt_mask (b, L), tokens, mask (b, T)."""
+    """Nine completions of three prompts: prompt_ids, prompt_mask (b, L), tokens, mask (b, T).
+
+    The sixth copies the fifth; the fourth says the same too, but of another prompt.
+    """
     ids, real = (x[torch.tensor(PROMPT)] for x in prompts)
     tokens = torch.randint(2, 40, (9, 14), generator=torch.Generator().manual_seed(0))
+    tokens[3] = tokens[5] = tokens[4]
     mask = (torch.arange(14) < torch.tensor(LENGTHS)[:, None]).long()
     return ids, real, tokens * mask, mask
 
@@ -50,14 +54,20 @@ def test_the_same_states_and_gradients_as_a_row_for_each_text(
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_each_prompt_stands_in_the_row_once(batch):
-    packed = shared_prompts.pack(*batch[:3])
-    (p, width), (b, columns) = packed.prompts, packed.completions
-    assert (p, b, columns) == (3, 9, 13) and packed.ids.shape == (1, 3 * width + 9 * 13)
-    for row, chosen in enumerate(packed.prompt):
-        text = batch[0][row][batch[1][row].bool()]
-        assert packed.ids[0, chosen * width :][: len(text)].tolist() == text.tolist()
-        assert packed.position[0, p * width + row * columns] == len(text)
+def test_each_prompt_and_each_text_stands_in_the_row_once(batch):
+    ids, real, tokens, _ = batch
+    packed = shared_prompts.pack(ids, real, tokens)
+    (p, width), (d, columns) = packed.prompts, packed.completions
+    assert (p, d, columns) == (3, 8, 13) and packed.ids.shape == (1, 3 * width + 8 * 13)
+    for row, length in enumerate(LENGTHS):
+        text = ids[row][real[row].bool()].tolist() + tokens[row][: length - 1].tolist()
+        first, *rest = packed.before[row, :length].tolist()
+        assert packed.ids[0, [first, *rest]].tolist() == text[-length:]
+        prompt = text[: len(text) - length + 1]
+        assert packed.ids[0, first + 1 - len(prompt) :][: len(prompt)].tolist() == prompt
+        assert packed.position[0, [first, *rest]].tolist() == [*range(len(prompt) - 1, len(text))]
+    assert torch.equal(packed.before[4], packed.before[5]), "a copy"
+    assert not (packed.before[3] == packed.before[4]).any(), "another prompt's"
 
 
 def test_rows_of_one_prompt_may_stand_anywhere(batch):

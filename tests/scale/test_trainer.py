@@ -645,7 +645,6 @@ def test_rewards_outside_of_what_phi_is_made_for_and_none(scene):
         ({"sample_rows": 4}, "--sample-rows has no meaning"),
         ({"refresh_reference": 4}, "--refresh-reference has no meaning"),
         ({"vllm": "colocate", "quant": "nf4"}, "--vllm colocate needs --quant none"),
-        ({"prompts": 3, "group_size": 5, "micro_batch": 4}, "15 completions cannot be shared out"),
         ({"model": "nowhere"}, "--model"),
         ({"max_new_tokens": 250}, "--max-new-tokens 250 after a prompt of"),
         ({"data": "aime24"}, "aime24 has no train problems"),
@@ -655,6 +654,21 @@ def test_a_flag_that_cannot_be_is_refused(tmp_path, capsys, flags, message):
     given = Options(**({"out": str(tmp_path / "run"), "steps": 1} | flags))
     assert command.main(given) == 2
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("limit,processes,size", [(4, 1, 3), (64, 1, 15), (4, 3, 1)])
+def test_a_micro_batch_is_the_largest_equal_part_of_a_share(tmp_path, limit, processes, size):
+    asked = Options(prompts=3, group_size=5, micro_batch=limit, out=str(tmp_path))
+    config = options.config_of(resolve(asked)[0], processes)
+    assert config.per_device_train_batch_size == size
+    assert config.gradient_accumulation_steps * size * processes == 15
+
+
+def test_completions_that_cannot_be_shared_out_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert command.main(Options(prompts=3, group_size=5, out=str(tmp_path / "run"))) == 2
+    assert "15 completions cannot be shared out among 2 processes" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
