@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import tyro
 
-from compare.cells import Options, completed, load_results, puzzle_sets, run_all
+from compare.cells import GaveUp, Options, completed, load_results, puzzle_sets, run_all
 from compare.figures import draw_figures
 from compare.plan import BASE
 from compare.results import Results
@@ -19,7 +19,7 @@ from watch.run_folder import refuse_used
 
 
 def main(asked: Options) -> int:
-    """The exit status: 0 finished, 1 a run was killed, 2 bad input, 130 stopped by Ctrl-C."""
+    """The exit status: 0 finished, 1 a run was killed or gave up, 2 bad input, 130 stopped by Ctrl-C."""
     return guarded("compare", work, asked)
 
 
@@ -52,6 +52,9 @@ def compare(options: Options) -> int:
             "--jobs 1 needs less memory",
             file=sys.stderr,
         )
+        return 1
+    except GaveUp as error:
+        print(f"compare: {error}", file=sys.stderr)
         return 1
     if BASE.name not in results["cells"]:
         raise ValueError(f"{options.out} holds no finished comparison (--draw-only, --out)")

@@ -178,6 +178,10 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+class GaveUp(RuntimeError):
+    """A cell's run ended before its last step."""
+
+
 def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
     """The cell's finished run; one that was killed goes on where it was."""
     if (folder / "config.json").exists():
@@ -194,7 +198,7 @@ def trained(cell: Cell, folder: Path, options: Options) -> rapo_mini.Run:
     run = rapo_mini.start(given)
     ending = rapo_mini.train(run)
     if ending is not rapo_mini.Ending.DONE:
-        raise RuntimeError(f"{cell.name}: {ending.value}; its screen is {folder}.screen.txt")
+        raise GaveUp(f"{cell.name}: {ending.value}; its screen is {folder}.screen.txt")
     save_adapter(run.policy.model, folder)
     return run
 
@@ -302,13 +306,14 @@ def end_with_the_parent() -> None:
 
 @contextlib.contextmanager
 def workers_stop_too(pool: ProcessPoolExecutor) -> Iterator[None]:
-    """Stopped in the block: workers end at once, and their cells go on from their last saved states.
+    """Stopped in the block, or a cell failed there: workers end at once, with all that waits for them.
 
-    A gentler signal could catch a worker with a lock of the pool in hand, and the pool would hang.
+    Their cells go on from their last saved states when the comparison does. A gentler signal could catch
+    a worker with a lock of the pool in hand, and the pool would hang.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException:
         for worker in multiprocessing.active_children():
             worker.kill()
         pool.shutdown(cancel_futures=True)

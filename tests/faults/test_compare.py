@@ -1,6 +1,7 @@
 """A comparison that is stopped or killed leaves no worker behind, and two do not share a folder."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ import time
 
 import pytest
 
+from compare import cells
 from compare.__main__ import main
 from compare.cells import Options
+from compare.plan import quick_cells
 from faults.runs import ROOT, everything_in, sentence
 from watch.lock import locked
 
@@ -35,17 +38,34 @@ def test_a_file_without_cells_is_a_sentence(tmp_path, capsys, content):
     assert "compare.json" in sentence(capsys, "compare")
 
 
-def test_stopping_stops_the_workers(monkeypatch):
+@pytest.mark.parametrize("why", [KeyboardInterrupt, cells.GaveUp])
+def test_stopping_stops_the_workers(monkeypatch, why):
     """TERM, HUP and Ctrl-C come as KeyboardInterrupt to the parent, which ends its workers."""
-    from compare import cells
-
     told = []
     worker = type("Worker", (), {"kill": lambda self: told.append("worker")})()
     pool = type("Pool", (), {"shutdown": lambda self, **how: told.append(how)})()
     monkeypatch.setattr(cells.multiprocessing, "active_children", lambda: [worker])
-    with pytest.raises(KeyboardInterrupt), cells.workers_stop_too(pool):
-        raise KeyboardInterrupt
+    with pytest.raises(why), cells.workers_stop_too(pool):
+        raise why
     assert told == ["worker", {"cancel_futures": True}]
+
+
+def gives_up_or_lasts(cell, *_rest):
+    """Instead of `run_cell`: the first cell gives up, all others would take a minute."""
+    if cell == quick_cells()[0]:
+        raise cells.GaveUp(f"{cell.name}: no signal")
+    time.sleep(60)
+
+
+def test_when_a_cell_gives_up_the_others_are_not_waited_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cells, "run_cell", gives_up_or_lasts)
+    monkeypatch.setattr(cells, "missed_by_base", lambda *_: [0])
+    monkeypatch.setattr(cells, "show_progress", lambda *_: None)
+    began = time.monotonic()
+    assert main(Options(out=tmp_path, quick=True, jobs=2, problems=2, pool=2)) == 1
+    assert time.monotonic() - began < 50 and not multiprocessing.active_children()
+    assert sentence(capsys, "compare").endswith(f"{quick_cells()[0].name}: no signal")
+    assert json.loads((tmp_path / "compare.json").read_text())["cells"] == {}
 
 
 def workers_of(pid):
