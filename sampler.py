@@ -5,8 +5,9 @@ drawn:
 
 * each prompt is run once (the prefill) and its key/value cache is shared by the G rows of its group;
 * a row that has ended leaves the batch, and with it its part of the cache;
-* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`), and for a small
-  model on the CPU it is written out in few operations (`machine/lean_decode.py`);
+* on a GPU the decode step is a CUDA graph on fixed memory (`machine/fixed_decode.py`); for a small model
+  on the CPU it is written out in few operations, and rows are one until they part
+  (`machine/lean_decode.py`);
 * the log-prob of a token is noted when it is drawn, so that log pi_old needs no forward pass.
 
 Left out of training on purpose: top-k and top-p. They change the distribution that y comes from, and

@@ -5,8 +5,10 @@ for every model and every kind of cache, spends three more on building masks, gr
 modules. Here the same step is written for one family, Qwen2 and Llama, and says less often what to do:
 
 * the weights that read the same input are one matrix: query, key and value; gate and up;
+* rows of a prompt that drew the same tokens so far are one text: it is read once, and lies in one place
+  until they part;
 * keys and values lie in blocks as long as a completion may get: a token writes itself into its slot, and
-  when rows end, the last rows move into their places;
+  texts that part or end move no others than the last ones;
 * the rotation of queries and keys is one product with a table, and its twin half a head further.
 
 The plain twin is `sampler.GrowingDecoder`, which every other model takes: the same tokens (tests).
@@ -55,66 +57,80 @@ class LeanDecoder:
     ):
         """The prefill. prompt_ids, prompt_mask (p, L); copies (p,): how many rows each prompt gets."""
         position, out = prefill(model, prompt_ids, prompt_mask)  # (p, L)
-        row = torch.arange(len(copies)).repeat_interleave(copies)  # (b,)
+        self.place = torch.arange(len(copies)).repeat_interleave(copies)  # (b,) of each row's text
         self.model, self.body = model, model.model
         self.layers = [layer_of(layer) for layer in self.body.layers]
         self.filled = prompt_ids.shape[1]  # slots with a token in them
-        size = self.filled + max_new_tokens
+        rows, size = len(self.place), self.filled + max_new_tokens  # at most b texts
         cache = out.past_key_values.layers
-        self.keys = [block_of(layer.keys, row, size) for layer in cache]  # each (b, h, size, d)
-        self.values = [block_of(layer.values, row, size) for layer in cache]
-        self.logits = out.logits[row, -1]  # (b, V)
-        self.mask = torch.zeros(len(row), 1, 1, size)  # added to the scores
-        self.mask[..., : self.filled].masked_fill_(prompt_mask[row, None, None] == 0, -torch.inf)
-        self.position = position[row, -1]  # (b,)
-        self.place = torch.arange(len(row))  # (b,) where in the blocks each running row lies
+        self.keys = [block_of(layer.keys, rows, size) for layer in cache]  # each (b, h, size, d)
+        self.values = [block_of(layer.values, rows, size) for layer in cache]
+        self.logits = out.logits[self.place, -1]  # (b, V)
+        self.mask = torch.zeros(rows, 1, 1, size)  # added to the scores
+        padding = prompt_mask[:, None, None] == 0  # (p, 1, 1, L)
+        self.mask[: len(copies), ..., : self.filled].masked_fill_(padding, -torch.inf)
+        self.position = torch.zeros(rows, dtype=torch.long)  # of each text's last token
+        self.position[: len(copies)] = position[:, -1]
         table = torch.arange(size + 1)[None]  # positions
         cos, sin = self.body.rotary_emb(self.body.embed_tokens.weight, table)  # (1, size + 1, d)
         half = sin.shape[-1] // 2
         self.cos, self.sin = cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
 
     def keep(self, kept: Tensor) -> None:
-        """Only these of the rows go on; those that lie past their number move to places left empty."""
-        self.place, rows = self.place[kept], len(kept)  # (b,)
-        late = (self.place >= rows).nonzero()[:, 0]  # (m,) of the rows that go on
-        taken = torch.zeros(len(self.position), dtype=torch.bool)
-        taken[self.place] = True
-        empty, moved = (~taken[:rows]).nonzero()[:, 0], self.place[late]  # (m,), (m,)
-        for block in (*self.keys, *self.values):
-            block[empty, :, : self.filled] = block[moved, :, : self.filled]
-        self.mask[empty], self.position[empty] = self.mask[moved], self.position[moved]
-        self.place[late] = empty
-        self.keys = [block[:rows] for block in self.keys]
-        self.values = [block[:rows] for block in self.values]
-        self.mask, self.position = self.mask[:rows], self.position[:rows]
+        """Only these of the rows go on."""
+        self.place = self.place[kept]
+
+    def read(self, token: Tensor) -> Tensor:
+        """Find the n texts that the rows are by now, and let them lie in the first n places.
+
+        token (b,), the last one of each row -> (n,), that of each place. One of the texts that part stays
+        where they were, if that is among the first n; others copy what was common into empty places.
+        """
+        vocabulary = self.logits.shape[-1]
+        texts, text_of = torch.unique(self.place * vocabulary + token, return_inverse=True)
+        before, token = texts // vocabulary, texts % vocabulary  # (n,) the place so far, (n,)
+        stays = before < len(texts)
+        stays[1:] &= before[1:] != before[:-1]  # the first of those that part
+        place = before.clone()  # (n,)
+        empty = torch.ones(len(texts), dtype=torch.bool)
+        empty[before[stays]] = False
+        place[~stays] = empty.nonzero()[:, 0]
+        moved, to = before[~stays], place[~stays]  # (m,), (m,)
+        if len(to):
+            for block in (*self.keys, *self.values):
+                block[to, :, : self.filled] = block[moved, :, : self.filled]
+            self.mask[to], self.position[to] = self.mask[moved], self.position[moved]
+        self.place = place[text_of]  # (b,)
+        return torch.empty_like(token).scatter_(0, place, token)
 
     def step(self, token: Tensor) -> Tensor:
         """token (b,), the last one of each row -> logits (b, V) of the next."""
-        placed = torch.empty_like(token)
-        placed[self.place] = token  # (b,) in the order of the places
-        self.position += 1
-        cos, sin = self.cos[self.position][:, None], self.sin[self.position][:, None]  # (b, 1, d)
+        token = self.read(token)  # (n,)
+        n = len(token)
+        self.position[:n] += 1
+        position = self.position[:n]
+        cos, sin = self.cos[position][:, None], self.sin[position][:, None]  # (n, 1, d)
         slot, self.filled = self.filled, self.filled + 1
-        mask = self.mask[..., : self.filled]  # (b, 1, 1, filled)
+        mask = self.mask[:n, ..., : self.filled]  # (n, 1, 1, filled)
         eps = self.body.norm.variance_epsilon
-        x = self.body.embed_tokens(placed)  # (b, hidden)
+        x = self.body.embed_tokens(token)  # (n, hidden)
         shape, wide = x.shape[-1:], cos.shape[-1]  # (hidden,), d
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            h = keys.shape[1]
-            y = rms_norm(x, shape, layer.norm, eps)  # (b, hidden)
-            heads = linear(y, layer.qkv, layer.qkv_bias).view(len(x), -1, wide)  # (b, H + 2h, d)
-            turned = rotate(heads[:, :-h], cos, sin)  # (b, H + h, d)
+            keys, values, h = keys[:n], values[:n], keys.shape[1]  # (n, h, size, d)
+            y = rms_norm(x, shape, layer.norm, eps)  # (n, hidden)
+            heads = linear(y, layer.qkv, layer.qkv_bias).view(n, -1, wide)  # (n, H + 2h, d)
+            turned = rotate(heads[:, :-h], cos, sin)  # (n, H + h, d)
             keys[:, :, slot], values[:, :, slot] = turned[:, -h:], heads[:, -h:]
-            query = turned[:, :-h].unflatten(1, (h, -1))  # (b, h, H / h, d)
+            query = turned[:, :-h].unflatten(1, (h, -1))  # (n, h, H / h, d)
             seen = scaled_dot_product_attention(
                 query, keys[:, :, : self.filled], values[:, :, : self.filled], mask
-            )  # (b, h, H / h, d)
-            x = x + linear(seen.flatten(1), layer.out, layer.out_bias)  # (b, hidden)
-            y = rms_norm(x, shape, layer.mlp_norm, eps)  # (b, hidden)
+            )  # (n, h, H / h, d)
+            x = x + linear(seen.flatten(1), layer.out, layer.out_bias)  # (n, hidden)
+            y = rms_norm(x, shape, layer.mlp_norm, eps)  # (n, hidden)
             gate, up = linear(y, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
-            x = x + linear(silu(gate) * up, layer.down, layer.down_bias)  # (b, hidden)
-        x = rms_norm(x, shape, self.body.norm.weight, eps)[self.place]  # (b, hidden)
-        return self.model.lm_head(x)  # (b, V)
+            x = x + linear(silu(gate) * up, layer.down, layer.down_bias)  # (n, hidden)
+        x = rms_norm(x, shape, self.body.norm.weight, eps)  # (n, hidden)
+        return self.model.lm_head(x)[self.place]  # (b, V)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -122,10 +138,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
 
 
-def block_of(filled: Tensor, row: Tensor, size: int) -> Tensor:
-    """A prompt's keys or values (p, h, L, d), copied for each of its rows, with room: (b, h, size, d)."""
-    block = filled.new_empty(len(row), filled.shape[1], size, filled.shape[3])
-    block[:, :, : filled.shape[2]] = filled[row]
+def block_of(filled: Tensor, rows: int, size: int) -> Tensor:
+    """Keys or values of p prompts (p, h, L, d) in the first places of a block (rows, h, size, d)."""
+    prompts, heads, length, width = filled.shape
+    block = filled.new_empty(rows, heads, size, width)
+    block[:prompts, :, :length] = filled
     return block
 
 

@@ -19,6 +19,9 @@ import policy as policy_room
 import problems
 from machine.loading import load_tokenizer
 from settings import BUNDLED_BASE
+from watch import forks
+
+forks.OF_EACH_KIND = 1  # puzzles that each run looks at exactly, beside what it is asked to do
 
 LONGEST = (  # each half a minute or more, in this order; the rest takes seconds
     "notebooks/test_notebooks.py",

@@ -65,6 +65,36 @@ def test_the_same_tokens_of_a_llama(prompts, monkeypatch):
     assert_same(llama(), prompts, monkeypatch)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_rows_that_said_the_same_are_one_text_until_they_part(small_policy, prompts, seed):
+    """Few tokens, so that rows part late and many are alike; some end on the way."""
+    dice = torch.Generator().manual_seed(seed)
+    copies = torch.tensor([6, 1, 5])
+    said = [[p] for p, rows in enumerate(copies.tolist()) for _ in range(rows)]
+    sizes = []
+    with sampling_weights(small_policy) as model:
+        shared, plain = (
+            kind(model, *prompts, copies, 12) for kind in (room.LeanDecoder, sampler.GrowingDecoder)
+        )
+        torch.testing.assert_close(shared.logits, plain.logits, rtol=0, atol=1e-5)
+        for t in range(12):
+            token = torch.randint(3, 5, (len(said),), generator=dice)
+            token[dice.initial_seed() % 2 : 3] = 3  # the first rows stay together for long
+            said = [[*text, new] for text, new in zip(said, token.tolist(), strict=True)]
+            one, two = shared.step(token), plain.step(token)
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
+            texts = len({tuple(text) for text in said})
+            assert int(shared.place.max()) == texts - 1, "they lie in the first places"
+            assert len(set(shared.place.tolist())) == texts
+            sizes.append(texts)
+            if t in (3, 6, 7):
+                kept = torch.randperm(len(said), generator=dice)[2:].sort().values
+                said = [said[row] for row in kept.tolist()]
+                shared.keep(kept), plain.keep(kept)
+    assert sizes[0] < 6 and len(set(sizes)) > 3
+
+
 def test_other_models_take_the_plain_way(small_base, small_policy):
     with sampling_weights(small_policy) as model:
         assert room.fits(model)

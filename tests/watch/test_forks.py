@@ -27,7 +27,7 @@ def settings():
 
 @pytest.fixture(scope="module")
 def sampled(policy, settings):
-    """64 puzzles: exact probabilities, and 128 attempts at each."""
+    """64 puzzles: exact probabilities, 128 attempts at each, and which of these are right."""
     import torch
 
     problems = puzzles("validation", 64, seed=11)
@@ -43,20 +43,24 @@ def sampled(policy, settings):
         )
     texts = decode(policy, completions.tokens, completions.mask)
     of_problem = [texts[i : i + SAMPLES] for i in range(0, len(texts), SAMPLES)]
-    return problems, at_forks(policy, problems, settings, adapter_on=False), of_problem
+    right = [
+        [verify(text, problem.answer).reward == 1 for text in texts]
+        for problem, texts in zip(problems, of_problem, strict=True)
+    ]
+    return problems, at_forks(policy, problems, settings, adapter_on=False), of_problem, right
 
 
 @pytest.mark.parametrize("tier", list(dict.fromkeys(TIERS.values())))
 def test_the_right_rule_is_sampled_as_often_as_the_exact_probability_says(sampled, tier):
     """Within four standard errors of the sampled rate, tier by tier; so for right answers."""
-    problems, exact, of_problem = sampled
+    problems, exact, of_problem, is_right = sampled
     chosen, right, expected_rule, expected_right, variance = 0, 0, 0.0, 0.0, [0.0, 0.0]
     for i, (problem, texts) in enumerate(zip(problems, of_problem, strict=True)):
         if TIERS[problem.kind] != tier:
             continue
         rules = tuple(f"{rule} " for rule in right_completions(problem))
         chosen += sum(text.startswith(rules) for text in texts)
-        right += sum(verify(text, problem.answer).reward == 1 for text in texts)
+        right += sum(is_right[i])
         rule, both = exact.chosen[i], exact.chosen[i] * exact.carried_out[i]
         expected_rule += SAMPLES * rule
         expected_right += SAMPLES * both
@@ -69,21 +73,19 @@ def test_the_right_rule_is_sampled_as_often_as_the_exact_probability_says(sample
 
 
 def test_pass_at_k_follows_from_the_two_numbers(sampled):
-    problems, exact, of_problem = sampled
-    counts = Counter()
-    for i, (problem, texts) in enumerate(zip(problems, of_problem, strict=True)):
-        counts[i] = sum(verify(text, problem.answer).reward for text in texts)
-    solved = np.mean([counts[i] > 0 for i in range(len(problems))])
+    problems, exact, _, is_right = sampled
+    counts = [sum(right) for right in is_right]
+    solved = np.mean([count > 0 for count in counts])
     # Samples also solve by luck, where a slip of another rule ends in the right number.
     assert solved - 0.1 <= exact.pass_at_k(SAMPLES).mean() <= solved + 0.03
     assert exact.pass_at_k(1).mean() == pytest.approx(
-        sum(counts.values()) / SAMPLES / len(problems), abs=0.01
+        sum(counts) / SAMPLES / len(problems), abs=0.01
     )
 
 
 def test_an_answer_that_can_be_written_in_two_ways_counts_both(policy, settings, sampled):
     """x+4 and 4+x: without one of them, p(right) would be well below what is sampled."""
-    problems, exact, _ = sampled
+    problems, exact, _, _ = sampled
     linear = np.array(["x" in p.answer and "+" in p.answer for p in problems])
     assert linear.sum() >= 8
     assert exact.carried_out[linear].max() > 0.75, "more than one way alone could have (0.6)"
