@@ -58,13 +58,32 @@ def spread(heights: list[float], gap: float) -> list[float]:
     return [round(float(height), 6) for height in placed]
 
 
-def name_ends(axes, ends: dict[str, float], x: float) -> None:
-    """Each line's name at its right end, moved apart where they would cover each other."""
+def name_ends(axes, ends: dict[str, float], last: float) -> None:
+    """Each line's name beside its right end, with a leader from there: names are moved apart.
+
+    ends: the height of each contender's line at its last x, `last`, on a logarithmic axis.
+    """
     low, high = axes.get_ylim()
-    for name, height in zip(ends, spread(list(ends.values()), 0.055 * (high - low)), strict=True):
-        weight = "bold" if name == "rapo" else "normal"
-        colour = CONTENDERS[name].colour
-        axes.text(x, height, name, color=colour, va="center", fontsize=13, fontweight=weight)
+    heights = spread(list(ends.values()), 0.055 * (high - low))
+    for (name, end), height in zip(ends.items(), heights, strict=True):
+        drawn = CONTENDERS[name]
+        axes.annotate(
+            name,
+            (last, end),
+            (last * 1.6, height),
+            color=drawn.colour,
+            va="center",
+            fontsize=13,
+            fontweight="bold" if name == "rapo" else "normal",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": drawn.colour,
+                "linestyle": drawn.dashes,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 0,
+            },
+        )
 
 
 def draw_minus_base(found: Results, figure) -> None:
@@ -90,9 +109,9 @@ def draw_minus_base(found: Results, figure) -> None:
         axes.axhline(0, color=GREY, linewidth=2)
         axes.set_xscale("log", base=2)
         axes.set_xticks(ks[::2], [str(k) for k in ks[::2]])
-        axes.set_xlim(1, ks[-1] * 5)  # room for the names
-        name_ends(axes, ends, ks[-1] * 1.15)
-        axes.text(ks[-1] * 4.8, 0, "base", color=GREY, va="bottom", ha="right", fontsize=13)
+        axes.set_xlim(1, ks[-1] * 7)  # room for the names
+        name_ends(axes, ends, ks[-1])
+        axes.text(ks[-1] * 6.7, 0, "base", color=GREY, va="bottom", ha="right", fontsize=13)
         title = f"{split.capitalize()}: {len(found.problems[split])} problems"
         axes.set(title=title, xlabel="k", ylabel="pass@k minus the base's")
         tidy(axes)
@@ -133,7 +152,7 @@ def draw_forks(found: Results, figure) -> None:
 
 def draw_frontier(found: Results, figure) -> None:
     """Every weight of everyone: pass@1 against pass@k at the largest k. Up and right is better."""
-    figure.set_size_inches(8.5, 6.5)
+    figure.set_size_inches(11, 6)
     axes, most = figure.subplots(), found.ks()[-1]
     base = [float(found.values([BASE], k).mean()) for k in (1, most)]
     axes.plot(*base, "s", color=GREY, markersize=11)
@@ -149,18 +168,21 @@ def draw_frontier(found: Results, figure) -> None:
             for alpha, some in runs.items()
         }
         look = {"linestyle": drawn.dashes, "color": drawn.colour, "linewidth": 1.5}
-        axes.plot(*zip(*points.values(), strict=True), **look, marker="o", markersize=7, label=name)
-        axes.plot(*points[best], "*", color=drawn.colour, markersize=17)
-        for alpha, place in points.items():
+        label = name if best is None else f"{name}, star {best:g}"
+        axes.plot(
+            *zip(*points.values(), strict=True), **look, marker="o", markersize=6, label=label
+        )
+        axes.plot(*points.pop(best), "*", color=drawn.colour, markersize=17)
+        for alpha, place in points.items():  # the stars lie close together: see the legend
             axes.annotate(
-                "" if alpha is None else f"{alpha:g}",
+                f"{alpha:g}",
                 place,
                 textcoords="offset points",
                 xytext=beside,
                 color=drawn.colour,
                 fontsize=10,
             )
-    axes.legend(loc="lower right", fontsize=11)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=11, handlelength=4)
     axes.margins(0.16, 0.12)
     so_far = "" if found.chosen.keys() >= set(found.contenders()) else " (so far)"
     axes.set(

@@ -56,13 +56,16 @@ def all_tables(found: Results) -> str:
         check_table(found),
     ]
     tables = [text for text in tables if text]
-    return "\n\n".join(
-        [*tables, f"{intervals_in(tables)} intervals stand above, 4 of them primary."]
+    count = intervals_in(tables)
+    many = (
+        f"{count} intervals stand above, 4 of them primary. One in twenty misses the true value by "
+        f"chance: about {count / 20:.0f} of them."
     )
+    return "\n\n".join([*tables, many])
 
 
 def intervals_in(tables: list[str]) -> int:
-    """How many intervals some tables show: with so many, some leave out 0 by chance."""
+    """How many intervals some tables show."""
     return sum(text.count("[") for text in tables)
 
 

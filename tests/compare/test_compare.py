@@ -274,6 +274,7 @@ def test_every_table_and_figure_is_made(results, text, tmp_path):
 def test_the_number_of_intervals_is_said(text):
     tables, _, said = text.rpartition("\n\n")
     assert said.startswith(f"{intervals_in([tables])} intervals") and tables.count("[") > 100
+    assert said.endswith(f"about {intervals_in([tables]) / 20:.0f} of them.")
 
 
 def test_a_comparison_that_has_just_begun_can_be_drawn(results, tmp_path):
@@ -301,8 +302,11 @@ def test_the_lines_are_the_tables_numbers(results):
     drawn = [line.get_ydata() for line in figure.axes[0].lines]
     for name, heights in zip(found.contenders(), drawn, strict=False):
         assert list(heights) == [found.against(name, "base", k).mean for k in found.ks()]
-    names = [text.get_text() for text in figure.axes[0].texts]
-    assert names == [*found.contenders(), "base"]
+    *names, base = figure.axes[0].texts
+    assert [name.get_text() for name in names] == found.contenders()
+    assert base.get_text() == "base"
+    for name, heights in zip(names, drawn, strict=False):
+        assert name.xy == (found.ks()[-1], heights[-1]), "its leader begins at its line's end"
 
 
 @pytest.mark.parametrize("draw_one", [draw_minus_base, draw_forks, draw_frontier])
