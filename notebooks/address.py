@@ -2,8 +2,8 @@
 
     python notebooks/address.py your-name/rapo-mini
 
-writes it into `course.py` (REPOSITORY) and into all notebooks: the Colab badge at the top, and the
-address that the first cell clones where there is no copy of the project.
+writes it into `course.py` (REPOSITORY), the badges of the project's README and all notebooks: the Colab
+badge at the top, and the address that the first cell clones where there is no copy of the project.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ def main() -> int:
     args = parser.parse_args()
     if not ADDRESS.fullmatch(args.repository):
         parser.error(f"{args.repository!r} is no address: owner/name is needed, as on GitHub")
-    files = [HERE / "course.py", *(HERE / f"{name}.ipynb" for name in NAMES.values())]
+    notebooks = [HERE / f"{name}.ipynb" for name in NAMES.values()]
+    files = [HERE / "course.py", HERE.parent / "README.md", *notebooks]
     for path in files:
         text = path.read_text(encoding="utf-8")
         write_whole(path, text.replace(REPOSITORY, args.repository))
-    print(f"{args.repository}: in course.py and {len(NAMES)} notebooks")
+    print(f"{args.repository}: in course.py, README.md and {len(NAMES)} notebooks")
     return 0
 
 

@@ -20,17 +20,20 @@ import nbformat
 
 HERE = Path(__file__).resolve().parent
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?</details>\n?", re.S)
+BADGE = re.compile(r"\[!\[Open In Colab\]\(\S+\)\]\(\S+\)\n*")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 def student_edition(notebook: nbformat.NotebookNode, up: str) -> nbformat.NotebookNode:
-    """The notebook without solutions and outputs; a cell that held nothing else is gone.
+    """The notebook without solutions, outputs and its badge; a cell that held nothing else is gone.
+
+    The badge would open the notebook of the repository, with its solutions.
 
     up: the way from the new folder to `notebooks/`, put before links to what is not copied.
     """
     kept = []
     for cell in notebook.cells:
-        cell.source = SOLUTION.sub("", cell.source).strip("\n")
+        cell.source = BADGE.sub("", SOLUTION.sub("", cell.source)).strip("\n")
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         elif not cell.source.strip():

@@ -23,6 +23,9 @@ def last_box(answer: Answer) -> str:
         (r"\log{21}, not in a box", None, "braces, and no box: None"),
         (r"\boxed{4}, since \frac{8}{2} = 4", "4", "braces after the box"),
         (r"\boxed{3} and then \boxed{4", None, "a last box that is never closed: None"),
+        (r"\boxed{3} and then \boxed{42", None, "a last box that is never closed: None"),
+        (r"so \boxed{\frac{1}{2}", None, "a box whose own brace is never closed: None"),
+        ("so boxed{5}, without a stroke", None, "a word, and no box: None"),
         (r"\boxed{}", None, "an empty box: None, not an empty text"),
         (r"\boxed{ }", None, "a box with a blank alone is as empty: None"),
         (r"\boxed{{1},{2}} leads to \boxed{x^{2^{3}}}", "x^{2^{3}}", "braces three deep"),
@@ -51,6 +54,15 @@ def last_box(answer: Answer) -> str:
             f"{what}: from {text!r} it takes '3', an earlier box. The last box is what counts, and "
             "it has no end",
         )
+        answer.need(
+            truth is not None or got != text[text.rfind("{") + 1 : -1],
+            f"{what}: from {text!r} it takes {got!r}, which is what the loop happened to reach: it "
+            "ended with the text, not with the box",
+        )
+        answer.need(
+            truth is not None or "\\boxed" in text or got is None,
+            f"{what}: from {text!r} it takes {got!r}. A box begins with \\boxed{{, stroke and all",
+        )
         answer.need(got == truth, f"{what}: from {text!r} it takes {got!r}, and {truth!r} is right")
         assert extract_answer(text) == truth
     return "right, braces and all."
@@ -61,8 +73,8 @@ def same_number(answer: Answer) -> str:
     TRAP.clear()
     trap = "__import__('sys').modules['checks.n01_verifier'].TRAP.append(1)"
     cases = [("6/4", "3/2"), ("1.5", "3/2"), ("14", "14"), ("-2/6", "-1/3"), ("13", "14")]
-    cases += [("0.333", "1/3"), ("0.3333333333333333", "1/3"), ("1/0", "3"), ("fourteen", "14")]
-    cases += [("", "0"), ("fourteen", "fourteen"), (trap, "14")]
+    cases += [("0.333", "1/3"), ("0.3333333333333333", "1/3"), ("1/0", "3"), ("an apple", "14")]
+    cases += [("", "0"), ("an apple", "an apple"), (trap, "14")]
     with contextlib.suppress(NotYet):  # what else is wrong is said below
         answer(trap, "14")
     executed = bool(TRAP)
@@ -83,7 +95,7 @@ def same_number(answer: Answer) -> str:
             "0.3333333333333333 counts as 1/3: somewhere a float has rounded. Compare Fractions",
         )
         answer.need(
-            text != "fourteen" or not got,
+            text != "an apple" or not got,
             f"my_same({text!r}, {gold!r}) gives True: two texts that are no numbers are not one number",
         )
         answer.need(got == truth, f"my_same({text!r}, {gold!r}) gives {got}, and {truth} is right")

@@ -28,6 +28,11 @@ def log_probs(answer: Answer) -> str:
         not close(got, torch.log_softmax(logits / 0.5, dim=0)),
         "the softmax runs over the rows; it belongs over the last dimension",
     )
+    answer.need(
+        not close(got, logits / 0.5 - logits.logsumexp(-1, keepdim=True)),
+        "the temperature divides the logits and not the sum that they are measured by: it belongs into "
+        "both",
+    )
     total = float(got[0].exp().sum())
     answer.need(
         close(got, truth), f"a row's probabilities sum to {total:.3f}, and they have to sum to 1"
@@ -62,6 +67,8 @@ def drawing(answer: Answer) -> str:
     )
     if listed == [0, 0, 0, 0, 0]:
         raise NotYet(f"always token 0: {why_always_the_first(answer)}")
+    if listed == [0, 0, 1, 2, 0]:
+        raise NotYet(nearest_or_sorted(answer))
     for sentence, drawn in slips_of_a_draw(p, noise).items():
         answer.need(listed != drawn, sentence)
     answer.need(
@@ -102,6 +109,20 @@ def why_always_the_first(answer: Answer) -> str:
     )
 
 
+def nearest_or_sorted(answer: Answer) -> str:
+    """Two slips of 02.2 draw alike for the check's rows; another row tells them apart."""
+    row, dart = torch.tensor([[0.1, 0.6, 0.3]]).log(), torch.tensor([0.5])
+    if int(answer.tensor(row, dart, shape=(1,))):
+        return (
+            "that is the edge NEAREST to the noise; the first one above the noise is asked for, however "
+            "far above it is"
+        )
+    return (
+        "the tokens were sorted first, and what comes back is a place in the sorted row, not the token's "
+        "index: keep them in their order"
+    )
+
+
 def slips_of_a_draw(p: torch.Tensor, noise: torch.Tensor) -> dict[str, list[int]]:
     """What the likeliest slips of 02.2 draw, by the sentence for them. p (5, 3), noise (5,)."""
     column = noise[:, None]
@@ -113,9 +134,13 @@ def slips_of_a_draw(p: torch.Tensor, noise: torch.Tensor) -> dict[str, list[int]
         "the likeliest token is drawn each time; the noise has to decide": [1, 1, 1, 1, 1],
         "nearly: at noise 0.2 exactly, tokens 0 and 1 meet. The noise is in [0, 1), so the stretch of "
         "token 0 is [0, 0.2) and 0.2 belongs to token 1: above, not at": [0, 1, 1, 2, 0],
-        "the tokens were sorted first, and what comes back is a place in the sorted row, not the token's "
-        "index: keep them in their order": first_above(
-            p.sort(dim=-1, descending=True).values.cumsum(dim=-1)
+        "the tokens were sorted first: each is drawn as often as it should be, but from another stretch "
+        "of the noise. Keep them in their order": [1, 1, 2, 0, 1],
+        "the probabilities were not added up: a dart is compared with each token's own share": (
+            first_above(p)
+        ),
+        "each sum leaves out its own token: the first edge is p(0), not 0": first_above(
+            p.cumsum(dim=-1) - p
         ),
         "the tokens were sorted from the rarest up: keep them in their order": first_above(
             p.sort(dim=-1).values.cumsum(dim=-1)
@@ -200,6 +225,9 @@ def slips_of(P: int, G: int, L: int, T: int) -> tuple[dict[str, float], ...]:
     return (
         {
             many: P * G * (plain + L + T),
+            "those are attention's pairs; a place counts once a run, however many it looks at": (
+                P * G * sum((L + t) ** 2 for t in range(T))
+            ),
             "the first run is on the prompt alone, L places; yours has a drawn token in it already": (
                 P * G * (plain + T)
             ),

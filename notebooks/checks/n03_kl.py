@@ -87,6 +87,8 @@ def price_of_forgetting(answer: Answer) -> str:
         mistakes = {
             -truth: "the size is right and the sign is not: a KL is positive",
             -math.log(p): "that is the price of keeping ONLY this token; here it is dropped",
+            -truth * (1 - p): "two things: a KL is positive, and the policy's probabilities of the "
+            "others sum to 1, not to 1 - p",
             truth * (1 - p): "nearly: the weights in front are the policy's probabilities of the "
             "others, and those sum to 1, not to 1 - p",
         }
@@ -113,6 +115,11 @@ def third_estimator(answer: Answer) -> str:
     answer.need(
         not close(got, k3(ref, logp)),
         "w is upside down: it is ref / pi, so log w = ref_logp - logp",
+    )
+    answer.need(
+        not close(got, torch.expm1(logp - ref) - (ref - logp)),
+        "w is upside down in one place: log w is ref_logp - logp, and w is its exponential, without a "
+        "minus",
     )
     answer.need(not close(got, k1(logp, ref)), "that is k1 = -log w; w - 1 is still to be added")
     answer.need(not close(got, -k3(logp, ref)), "all signs are turned round: k3 is never negative")
@@ -234,6 +241,9 @@ def expected_gradient(answer: Answer) -> str:
         ),
     }
 
+    def detached_elsewhere(k, logp):
+        return (logp.exp() * k(logp, ref).detach()).sum()
+
     def gradient(loss, estimator) -> torch.Tensor:
         live = logits.clone().requires_grad_()
         return torch.autograd.grad(loss(estimator, live.log_softmax(-1)), live)[0]
@@ -253,6 +263,14 @@ def expected_gradient(answer: Answer) -> str:
             raise
         if close(got, truth):
             continue
+        elsewhere = (  # for k1 that is the same as no detach at all
+            close(answer(k, logits, ref), gradient(detached_elsewhere, k)) for k in (k1, k2)
+        )
+        answer.need(
+            not all(elsewhere),
+            "the detach is on the wrong factor: the weight is the number, and the gradient runs through "
+            "the estimator",
+        )
         for sentence, loss in mistakes.items():
             answer.need(not close(got, gradient(loss, estimator)), sentence)
         raise NotYet(

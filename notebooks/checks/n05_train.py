@@ -76,6 +76,12 @@ def paired(answer: Answer) -> str:
     answer.need(
         close(got.mean, truth.mean), f"the mean is {got.mean:.3f}, and {truth.mean:.3f} is right"
     )
+    each = bootstrap(np.sort(one) - np.sort(two))
+    answer.need(
+        not close(got.high - got.low, each.high - each.low, 1e-6),
+        "the mean is right and the interval is not: each array was sorted by itself, and then the same "
+        "place is no longer the same puzzle",
+    )
     loose = bootstrap(one - two[rng.permutation(60)])
     answer.need(
         not close(got.high - got.low, loose.high - loose.low, 0.02),

@@ -398,6 +398,7 @@ def test_the_pages_for_readers_name_all_notebooks():
 def test_colab_opens_the_repository_that_the_first_cell_fetches(name):
     first, *others = cells(PATHS[name])
     assert source(first).startswith(address.badge(name))
+    assert address.badge(name) in (ROOT / "README.md").read_text(encoding="utf-8")
     (start,) = (source(c) for c in others if "start" in tags(c))
     assert f'"https://github.com/{course.REPOSITORY}"' in start
 
@@ -410,7 +411,7 @@ def test_the_address_is_set_in_one_place(tmp_path):
     command = [sys.executable, copy / "address.py"]
     done = subprocess.run([*command, "me/mine"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for path in (copy / "course.py", *copy.glob("*.ipynb")):
+    for path in (copy / "course.py", copy.parent / "README.md", *copy.glob("*.ipynb")):
         text = path.read_text(encoding="utf-8")
         assert "me/mine" in text and course.REPOSITORY not in text
     done = subprocess.run([*command, "no address"], capture_output=True, text=True)

@@ -36,6 +36,21 @@ WRONG = [
         "import re\ndef my_extract(t):\n    s = t.rfind('boxed{') + 6\n    return t[s:]",
         "a single box: from",
     ),
+    (
+        "01.1",
+        "def my_extract(t):\n    begin = t.rfind('\\\\boxed{')\n    if begin < 0:\n        return None\n"
+        "    begin, depth, i = begin + 7, 1, begin + 7\n    for i in range(begin, len(t)):\n"
+        "        depth += (t[i] == '{') - (t[i] == '}')\n        if depth == 0:\n            break\n"
+        "    return t[begin:i].strip() or None",
+        "it ended with the text",
+    ),
+    (
+        "01.1",
+        "from verifier import extract_answer\n"
+        "my_extract = lambda t: extract_answer(t.replace('\\\\boxed', 'boxed').replace('boxed', "
+        "'\\\\boxed'))",
+        "stroke and all",
+    ),
     ("01.2", "def my_same(a, g):\n    return eval(a) == eval(g)", "EXECUTED the answer"),
     (
         "01.2",
@@ -47,6 +62,16 @@ WRONG = [
     ("01.2", "def my_same(a, g):\n    return Fraction(a) == Fraction(g)", "ZeroDivisionError"),
     ("01.3", "my_verdicts = dict.fromkeys('ABCDEFGH', True)", "units are compared, not converted"),
     ("01.3", "my_verdicts = dict.fromkeys('ABCDEFGH', 1)", "True or False is needed"),
+    (
+        "01.3",
+        "my_verdicts = dict(A=False, B=True, C=True, D=False, E=True, F=True, G=True, H=True)",
+        "2 of 8 differ from our choice. C (0.05 m",
+    ),
+    (
+        "01.3",
+        "my_verdicts = dict(A=False, B=True, C=False, D=True, E=True, F=True, G=False, H=False)",
+        "in a pair the order counts",
+    ),
     ("01.4", "my_hack = r'\\boxed{14}'", "let the verifier do the computing"),
     ("01.4", "my_hack = 'eleven and three'", "finds no answer"),
     ("01.4", "my_hack = r'\\boxed{2x = 28}'", "refused"),
@@ -71,11 +96,32 @@ WRONG = [
         "def my_log_probs(z, t):\n    e = (z / t).exp()\n    return (e / e.sum(-1, keepdim=True)).log()",
         "e^800 overflows",
     ),
+    (
+        "02.1",
+        "def my_log_probs(z, t):\n    return z / t - z.logsumexp(-1, keepdim=True)",
+        "it belongs into both",
+    ),
     ("02.2", "def my_draw(p, u):\n    return p.argmax(-1)", "the noise has to decide"),
     (
         "02.2",
         "def my_draw(p, u):\n    return (p.exp().cumsum(-1) >= u[:, None]).int().argmax(-1)",
         "above, not at",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.exp().cumsum(-1) - u[:, None]).abs().argmin(-1)",
+        "the edge NEAREST to the noise",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    return (p.exp() > u[:, None]).int().argmax(-1)",
+        "were not added up",
+    ),
+    (
+        "02.2",
+        "def my_draw(p, u):\n    q = p.exp()\n"
+        "    return (q.cumsum(-1) - q > u[:, None]).int().argmax(-1)",
+        "leaves out its own token",
     ),
     (
         "02.2",
@@ -96,6 +142,12 @@ WRONG = [
         "02.4",
         "def my_places(P, G, L, T):\n    return P*G*sum(L+t for t in range(T)), P*G*(L+T), P*L+P*G*T",
         "one run too many",
+    ),
+    (
+        "02.4",
+        "def my_places(P, G, L, T):\n"
+        "    return P*G*sum((L+t)**2 for t in range(T)), P*G*(L+T-1), P*L+P*G*(T-1)",
+        "attention's pairs",
     ),
     (
         "02.4",
@@ -129,10 +181,12 @@ WRONG = [
     ("03.2", "import math\nmy_price = lambda p: math.log(1 - p)", "the sign is not"),
     ("03.2", "import math\nmy_price = lambda p: -math.log(p)", "ONLY this token"),
     ("03.2", "import math\nmy_price = lambda p: -(1 - p) * math.log(1 - p)", "those sum to 1"),
+    ("03.2", "import math\nmy_price = lambda p: (1 - p) * math.log(1 - p)", "two things"),
     ("03.2", "my_price = lambda p: p", "By which factor"),
     ("03.3", "def my_k3(a, b):\n    return (a - b).exp() - 1 - (a - b)", "upside down"),
     ("03.3", "def my_k3(a, b):\n    return b / a - 1 - (b / a).log()", "not of their logs"),
     ("03.3", "def my_k3(a, b):\n    return (b - a).exp() - 1 + (b - a)", "subtracted, not added"),
+    ("03.3", "def my_k3(a, b):\n    return (a - b).exp() - 1 - (b - a)", "in one place"),
     ("03.3", "def my_k3(a, b):\n    return a - b", "that is k1"),
     (
         "03.4",
@@ -208,6 +262,13 @@ WRONG = [
         "    p = z.log_softmax(-1).detach()\n"
         "    return torch.autograd.grad((p.exp() * k(p, r)).sum(), z)[0]",
         "only the weight pi(v) is detached",
+    ),
+    (
+        "03.5",
+        "def my_expected_gradient(k, z, r):\n    z = z.detach().requires_grad_()\n"
+        "    p = z.log_softmax(-1)\n"
+        "    return torch.autograd.grad((p.exp() * k(p, r).detach()).sum(), z)[0]",
+        "on the wrong factor",
     ),
     (
         "03.5",
@@ -668,6 +729,16 @@ WRONG = [
     ),
     ("05.3", "my_base_on_hard = lambda a, b, n: (b[a == 0] > 0).mean()", "solved at all"),
     ("05.3", "my_base_on_hard = lambda a, b, n: 1 / n", "it gives"),
+    (
+        "05.4",
+        "my_diagnoses = {'A': 'nothing', 'B': 'no answer', 'C': 'dissolving', 'D': 'no answer'}",
+        "how many groups have both",
+    ),
+    (
+        "05.4",
+        "my_diagnoses = {'A': 'nothing', 'B': 'no signal', 'C': 'nothing', 'D': 'no answer'}",
+        "entropy and reward together",
+    ),
     ("05.4", "my_diagnoses = 'nothing'", "has to be the dictionary"),
     ("05.4", "my_diagnoses = {'A': 'fine'}", "A is 'fine'; one of"),
     (
@@ -731,7 +802,7 @@ WRONG = [
         "def my_draw(p, u):\n    s, i = p.exp().sort(-1, descending=True)\n"
         "    at = (s.cumsum(-1) > u[:, None]).int().argmax(-1)\n"
         "    return i.gather(-1, at[:, None])[:, 0]",
-        "it draws [1, 1, 2, 0, 1]",
+        "from another stretch",
     ),
     (
         "02.2",
@@ -885,7 +956,7 @@ WRONG = [
         "05.2",
         "import numpy as np\ndef my_difference(a, b):\n    e = bootstrap(np.sort(a) - np.sort(b))\n"
         "    return e",
-        "is right",
+        "sorted by itself",
     ),
     (
         "05.2",
