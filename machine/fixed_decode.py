@@ -27,6 +27,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from machine.devices import empty_cache
+
 SLOTS = 256  # the step reads a multiple of so many slots
 WARM_UP = 2  # runs before a capture: libraries choose their kernels and workspaces then
 
@@ -218,8 +220,9 @@ def set_stream(stream) -> None:
 
 
 def works(device: torch.device) -> bool:
-    """Does the device still take work?"""
+    """Does the device still take work, and its allocator believe that the capture is over?"""
     try:
+        empty_cache()
         return float(torch.ones(8, device=device).sum()) == 8
     except RuntimeError:
         return False

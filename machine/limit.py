@@ -30,9 +30,10 @@ class Pieces(NamedTuple):
 
 
 def pieces_of(settings: Settings) -> Pieces:
-    """The pieces that the settings ask for; --sample-rows 0 is the whole batch."""
-    rows = settings.sample_rows or settings.prompts * settings.group_size
-    return Pieces(rows, settings.micro_batch, settings.chunk_tokens)
+    """The pieces that the settings ask for, at most the whole batch; --sample-rows 0 is that too."""
+    batch = settings.prompts * settings.group_size  # B
+    rows = min(settings.sample_rows or batch, batch)
+    return Pieces(rows, min(settings.micro_batch, batch), settings.chunk_tokens)
 
 
 Size = TypeVar("Size")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from machine.limit import Pieces, learn_less, within_memory
 from objective import ARMS, target_row
 from policy import Policy, completion_states, reference_weights
 from settings import Settings
@@ -45,21 +46,36 @@ def asked_of(policy: Policy, rolled: Rollout, settings: Settings) -> Asked | Non
     if not ARMS[settings.arm].reweighted or settings.kl_form == "none":
         return None
     rows = torch.arange(settings.group_size, device=policy.device)  # (G,) of the first prompt
-    tokens, mask, _ = rows_of(rolled, rows)  # (G, T)
-    prompt = torch.zeros_like(rows)  # (G,)
-    batch = (rolled.prompt_ids[prompt], rolled.prompt_mask[prompt], tokens, mask)
-    with reference_weights(policy) as reference:
-        states = completion_states(reference, *batch)  # (N, hidden)
+    sums, _ = within_memory(
+        lambda pieces: sums_over(policy, rolled, rows, settings, pieces), rolled.pieces, learn_less
+    )
+    return Asked(*(sums[:3] / sums[3]).tolist())
+
+
+def sums_over(
+    policy: Policy, rolled: Rollout, rows: Tensor, settings: Settings, pieces: Pieces
+) -> Tensor:
+    """The three figures summed over the tokens of some completions of one prompt, and how many those are.
+
+    rows (G,) -> (4,); cut into pieces as the step itself is.
+    """
     head = policy.model.get_output_embeddings()
-    sums = torch.zeros(3, device=policy.device)
-    for state in states.split(settings.chunk_tokens):
-        logits = head(state) / settings.temperature  # (n, V)
-        phi = torch.full((len(state),), settings.phi_min, device=policy.device)  # (n,)
-        flat = target_row(
-            logits, phi, settings.arm, settings.plausible, settings.fork_entropy
-        )  # (n, V)
-        sums += torch.stack([x.sum() for x in distance(logits.float().log_softmax(-1), flat)])
-    return Asked(*(sums / len(states)).tolist())
+    sums = torch.zeros(4, device=policy.device)
+    for some in rows.split(pieces.micro_batch):  # (b,)
+        tokens, mask, _ = rows_of(rolled, some)  # (b, T)
+        prompt = some // settings.group_size  # (b,)
+        batch = (rolled.prompt_ids[prompt], rolled.prompt_mask[prompt], tokens, mask)
+        with reference_weights(policy) as reference:
+            states = completion_states(reference, *batch)  # (N, hidden)
+        for state in states.split(pieces.chunk_tokens):
+            logits = head(state) / settings.temperature  # (n, V)
+            phi = torch.full((len(state),), settings.phi_min, device=policy.device)  # (n,)
+            flat = target_row(
+                logits, phi, settings.arm, settings.plausible, settings.fork_entropy
+            )  # (n, V)
+            found = distance(logits.float().log_softmax(-1), flat)  # three of (n,)
+            sums += torch.stack([*(x.sum() for x in found), sums.new_tensor(len(state))])
+    return sums
 
 
 def distance(ref_logp: Tensor, target_logp: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -141,6 +141,10 @@ def be_the_policy(answer: Answer) -> str:
         "the text holds 14, and here it must not: let the verifier do the computing",
     )
     answer.need("\b" not in text, BACKSPACE)
+    answer.need(
+        "fourteen" not in text.lower(),
+        "fourteen is 14 in another spelling: nothing is left for the verifier to compute",
+    )
     verdict = verify(text, "14")
     answer.need(
         verdict.reason != "no_answer",

@@ -124,8 +124,8 @@ def first_chooses(answer: Answer, first: np.ndarray) -> bool:
 
 @exercise("05.3", "my_base_on_hard")
 def base_on_hard(answer: Answer) -> str:
-    first, fresh = np.array([0, 3, 0, 8, 0, 1]), np.array([2, 4, 0, 8, 2, 0])
-    got, truth = answer.number(first, fresh, 8), 4 / 8 / 3
+    first, fresh = np.array([0, 3, 0, 8, 0, 1, 0]), np.array([2, 4, 0, 8, 3, 0, 0])
+    got, truth = answer.number(first, fresh, 8), 5 / 8 / 4
     answer.need(
         got != 0 or first_chooses(answer, first),
         "0 again: you score fresh, but you let fresh choose the puzzles too. The draw that chose Hard is "
@@ -146,7 +146,11 @@ def base_on_hard(answer: Answer) -> str:
         "again",
     )
     answer.need(
-        not close(got, float(fresh[first == 0].sum() / 8 / 6)),
+        not close(got, truth / 2),
+        "both draws are pooled, and in first the base has 0 on Hard by definition: score fresh alone",
+    )
+    answer.need(
+        not close(got, float(fresh[first == 0].sum() / 8 / 7)),
         "divided by all puzzles; the mean is over those of Hard",
     )
     answer.need(

@@ -128,6 +128,17 @@ def test_a_capture_that_leaves_the_gpu_unusable_ends_the_run_and_names_the_flag(
         completions(small_policy, prompts, fixed=True)
 
 
+def test_an_allocator_still_in_a_capture_does_not_work(monkeypatch):
+    """PyTorch's empty_cache then dies of an assertion; so would the end of the step."""
+    assert room.works(torch.device("cpu"))
+
+    def fails():
+        raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+
+    monkeypatch.setattr(room, "empty_cache", fails)
+    assert not room.works(torch.device("cpu"))
+
+
 def test_the_stream_is_put_back_where_a_capture_fails(small_policy, prompts, monkeypatch):
     streams = ["outside"]
 

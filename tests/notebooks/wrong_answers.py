@@ -73,6 +73,7 @@ WRONG = [
         "in a pair the order counts",
     ),
     ("01.4", "my_hack = r'\\boxed{14}'", "let the verifier do the computing"),
+    ("01.4", "my_hack = r'\\boxed{fourteen}'", "in another spelling"),
     ("01.4", "my_hack = 'eleven and three'", "finds no answer"),
     ("01.4", "my_hack = r'\\boxed{2x = 28}'", "refused"),
     # 02: sampling
@@ -450,6 +451,11 @@ WRONG = [
     ("05.3", "my_base_on_hard = lambda a, b, n: b.mean() / n", "all puzzles are averaged"),
     ("05.3", "my_base_on_hard = lambda a, b, n: b[a == 0].mean()", "divide by the n samples"),
     (
+        "05.3",
+        "my_base_on_hard = lambda a, b, n: ((a + b)[a == 0] / (2 * n)).mean()",
+        "both draws are pooled",
+    ),
+    (
         "05.4",
         "my_diagnoses = {'A': 'dissolving', 'B': 'no signal', 'C': 'dissolving', 'D': 'no answer'}",
         "and so does the reward",
@@ -471,6 +477,7 @@ WRONG = [
         "def my_quantise(b, l):\n    return l[(b[:, None] - l).abs().argmin(-1)]",
         "divide by its largest ABSOLUTE value",
     ),
+    ("06.2", "my_bits = {'plain': 0.5625, 'double': 4.127}", "those are bytes"),
     (
         "06.1",
         "def my_quantise(b, l):\n    s = b.abs().max()\n"

@@ -10,6 +10,7 @@ import step
 from objective import reweight, target_row
 from policy import reference_weights
 from settings import Settings, resolve
+from watch import target
 from watch.target import Asked, TooFlat, asked_of, distance, in_words
 
 SMALL = {"prompts": 2, "group_size": 4, "max_new_tokens": 40, "threads": 1, "eval_problems": 0}
@@ -39,12 +40,27 @@ def test_a_flat_vocabulary_is_mostly_junk_and_a_plausible_support_is_not():
     assert junk > 0.3 and kept <= 1.01 * own and kl < 0.4
 
 
-@pytest.mark.parametrize("chunk", [3, 1000])
-def test_a_steps_target_is_that_of_its_first_group(tmp_path, chunk):
+def test_it_is_measured_in_smaller_pieces_where_memory_runs_out(tmp_path, monkeypatch, capsys):
+    run = rapo_mini.Run(settings_for(tmp_path))
+    rolled = step.rollout(run.policy, run.problems_of(0), run.settings, 0)
+    whole, states, rows = asked_of(run.policy, rolled, run.settings), target.completion_states, []
+
+    def small_room(model, prompt_ids, *rest):
+        rows.append(len(prompt_ids))
+        if len(prompt_ids) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return states(model, prompt_ids, *rest)
+
+    monkeypatch.setattr(target, "completion_states", small_room)
+    assert asked_of(run.policy, rolled, run.settings) == pytest.approx(whole, rel=1e-4, abs=1e-6)
+    assert rows[0] == 4 and rows[-2:] == [2, 2]
+    assert "--micro-batch 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cut", [{"chunk_tokens": 3, "micro_batch": 3}, {"chunk_tokens": 1000}])
+def test_a_steps_target_is_that_of_its_first_group(tmp_path, cut):
     """Against a plain pass over each completion alone."""
-    settings = settings_for(
-        tmp_path, phi="inverse", plausible=0.0, fork_entropy=0.7, chunk_tokens=chunk
-    )
+    settings = settings_for(tmp_path, phi="inverse", plausible=0.0, fork_entropy=0.7, **cut)
     run = rapo_mini.Run(settings)
     rolled = step.rollout(run.policy, run.problems_of(0), settings, 0)
     asked = asked_of(run.policy, rolled, settings)
