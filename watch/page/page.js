@@ -105,6 +105,7 @@ function start() {
   }
   document.body.classList.toggle("two", others.length > 0);
   $("words").open = innerWidth > 700;
+  $("inspector").hidden = innerWidth <= 700; // until a token is touched
   $("step").max = texts.length - 1;
   $("step").disabled = texts.length === 1;
   listen();

@@ -118,8 +118,9 @@ function byKey(things, key) {
 }
 
 function showMetrics(sides) {
+  const fourDigits = (_key, x) => (typeof x === "number" ? Number(x.toPrecision(4)) : x);
   const names = [...new Set(sides.flatMap((r) => Object.keys(r.metrics)))];
-  const cell = (x) => el("td", {}, typeof x === "number" || x === null ? value(x) : JSON.stringify(x) ?? "–");
+  const cell = (x) => el("td", {}, typeof x === "number" || x === null ? value(x) : JSON.stringify(x, fourDigits) ?? "–");
   const rows = names.map((name) => el("tr", {}, el("th", { scope: "row" }, name), ...sides.map((r) => cell(r.metrics[name]))));
   $("metrics").querySelector("tbody").replaceChildren(...rows);
 }

@@ -20,8 +20,11 @@ function select(i, t, focus = true) {
   state.card = Math.max(0, Math.min(i, state.cards.length - 1));
   state.token = Math.max(0, Math.min(t, state.spans[0][state.card].length - 1));
   markSelected();
-  if (focus) state.marked.focus();
   inspect(state.card, state.token);
+  if (focus) {
+    $("inspector").hidden = false; // on a phone it was closed
+    state.marked.focus();
+  }
 }
 
 function inspect(i, t) {
@@ -30,8 +33,16 @@ function inspect(i, t) {
   $("inspector").replaceChildren(
     el("h3", {}, el("code", { class: "token" }, visible(wordOf(k.token[t]))),
       el("span", {}, formula("y"), el("sub", {}, String(row)), ` token ${t + 1} of ${k.token.length}`),
-      el("span", { class: "steps" }, beside("‹", "the token before", -1), beside("›", "the next token", 1))),
+      el("span", { class: "steps" }, beside("‹", "the token before", -1), beside("›", "the next token", 1), closing())),
     el("div", { class: "sides" }, ...state.sides.map((r) => sideOf(r, row, t))));
+  $("inspector").scrollTop = 0;
+}
+
+/** A button that puts the numbers away, where they cover a part of the page. */
+function closing() {
+  const button = el("button", { type: "button", "aria-label": "close" }, "×");
+  button.addEventListener("click", () => { $("inspector").hidden = true; });
+  return button;
 }
 
 /** A button to the token before or after, over the ends of completions too: a finger has no arrow keys. */
@@ -140,5 +151,5 @@ function phiSlider(r, c, t, list) {
   back.addEventListener("click", () => { state.phi = null; show(); slider.focus(); });
   show();
   return el("div", { class: "flatten" }, el("label", {}, slider, said), back,
-    el("small", {}, reweighted(s) ? "Flatten the reference more or less: ref^ is computed anew." : "What another φ would make of the reference; this arm takes it as it is (φ = 1)."));
+    el("small", {}, reweighted(s) ? "Flatten the reference more or less: the bars of ref^ are computed anew, and all else stays this step's." : "What another φ would make of the reference; this arm takes it as it is (φ = 1)."));
 }
