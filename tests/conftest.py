@@ -21,6 +21,7 @@ from machine.loading import load_tokenizer
 from settings import BUNDLED_BASE
 from watch import forks
 
+WATCHED = forks.OF_EACH_KIND
 forks.OF_EACH_KIND = 1  # puzzles that each run looks at exactly, beside what it is asked to do
 
 LONGEST = (  # each half a minute or more, in this order; the rest takes seconds
@@ -70,6 +71,15 @@ class ByFile(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config, log):
     """For `--dist loadfile` alone; with another word xdist does what that word says."""
     return ByFile(config, log) if config.option.dist == "loadfile" else None
+
+
+@pytest.fixture
+def all_watched(monkeypatch):
+    """For a test that compares with a process of its own: a run looks at as many puzzles as there."""
+    monkeypatch.setattr(forks, "OF_EACH_KIND", WATCHED)
+    forks.watched_puzzles.cache_clear()
+    yield
+    forks.watched_puzzles.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -108,6 +108,7 @@ def test_pass_at_k_is_a_command_on_that_adapter(finished):
     assert set(json.loads((out.parent / "scores.json").read_text())["pass_at_k"]) == {"1", "3"}
 
 
+@pytest.mark.usefixtures("all_watched")
 def test_the_same_seed_gives_the_same_run_in_two_halves(finished, tmp_path):
     """3 + 3 steps give the metrics of 6, to the last bit."""
     whole, _ = finished
@@ -131,6 +132,7 @@ def test_the_optimizer_follows_the_schedule(tmp_path):
     assert [group["lr"] for group in run.optimizer.param_groups] == rates[1:]
 
 
+@pytest.mark.usefixtures("all_watched")
 def test_a_run_killed_in_the_middle_goes_on(finished, tmp_path):
     """kill -9 between two saves: the resumed run's metrics are those of an undisturbed one."""
     whole, _ = finished

@@ -301,8 +301,12 @@ def test_a_finger_goes_from_token_to_token_and_over_the_ends(browser, folder):
     _, records = folder
     length, rows = len(columns(records[0], 0)["token"]), cards(records[0])
     with OpenPage(browser, folder[0] / "trace.html", **PHONE) as page:
-        before, after = page.locator(".steps button").first, page.locator(".steps button").last
+        before, after, close = (page.locator(".steps button").nth(n) for n in range(3))
         where = page.locator("#inspector h3").first
+        assert where.is_hidden(), "nothing is covered before a token is touched"
+        token(page, 0, 0).tap()
+        close.tap()
+        assert where.is_hidden()
         token(page, 0, 0).tap()
         for t in range(1, length):
             assert f"y{rows[0][0]} token {t} of {length}" in where.inner_text()
