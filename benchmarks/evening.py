@@ -6,8 +6,8 @@
 Each row is a run of `rapo_mini.py` in a folder of its own and with that model's defaults. Stopped at any
 moment, the same command goes on: a finished run is not done again, a begun one is resumed. The base
 stands in each run's own evaluation; its row is the mean of them. `--plausible 0` flattens over the whole
-vocabulary, as the paper's Eq. 9 says: the row shows what that costs a real model. A second table has the
-PAIRS, problem by problem.
+vocabulary, as the paper's Eq. 9 says: the row shows what that costs a real model. As published RAPO has
+the paper's estimator, φ and weight. A second table has the PAIRS, problem by problem.
 """
 
 from __future__ import annotations
@@ -33,8 +33,17 @@ RUNS = {  # what differs from the defaults
     "grpo": ("--arm", "grpo"),
     "rapo": ("--arm", "rapo"),
     "rapo, no support": ("--arm", "rapo", "--plausible", "0"),
+    "rapo as published": (
+        *("--arm", "rapo", "--kl-form", "sampled", "--phi", "inverse", "--alpha", "0.001"),
+    ),
 }
-PAIRS = (("grpo", "base"), ("rapo", "base"), ("rapo", "grpo"), ("rapo", "rapo, no support"))
+PAIRS = (
+    ("grpo", "base"),
+    ("rapo", "base"),
+    ("rapo", "grpo"),
+    ("rapo", "rapo, no support"),
+    ("rapo", "rapo as published"),
+)
 LAST = 10  # steps at the end that the entropy is averaged over
 
 

@@ -136,6 +136,7 @@ def long_run(tmp_path_factory):
 
 
 @pytest.mark.faults
+@pytest.mark.usefixtures("all_watched")
 @pytest.mark.parametrize("seed", range(6))
 def test_any_signal_at_any_moment(long_run, tmp_path, seed):
     """Loading, training, saving, evaluating: stopped at a random moment, then gone on with."""
