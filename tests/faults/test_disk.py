@@ -151,6 +151,7 @@ def test_files_of_two_runs_swapped(undisturbed, tmp_path, capsys):
         spoil_and_resume(out, name, there.read_bytes(), undisturbed[0], capsys)
 
 
+@pytest.mark.usefixtures("all_watched")
 @pytest.mark.faults
 def test_three_processes_on_one_folder(tmp_path):
     """One goes on with the run, two are told who has it; the run is the undisturbed one's."""
