@@ -108,7 +108,7 @@ def take(folder: Path, asked: Pictures) -> None:
         page = opened("trace/trace.html", WIDE | {"height": 1500}, 1.5)
         page.screenshot(path=asked.out / "trace.png")
         phone = opened("trace/trace.html", PHONE, 2, touch=True)
-        phone.locator(".tokens [aria-current]").focus()
+        phone.locator(".tokens [aria-current]").tap()  # its numbers open
         phone.wait_for_timeout(500)  # painting comes after scrolling
         phone.screenshot(path=asked.out / "trace-phone.png")
         beside = opened("rapo/beside.html", WIDE, 1.5)
