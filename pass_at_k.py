@@ -38,6 +38,7 @@ from problems import (
     load_problems,
     reading_of,
     render_prompt,
+    token_counts,
 )
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
@@ -355,7 +356,7 @@ def evaluate(asked: Evaluation) -> Comparison:
     policy = load_policy(settings.model, quant=settings.quant, adapter=settings.adapter)
     rows = rows_of_a_batch(settings.model)
     prompts = [render_prompt(settings.prompt_template, problem) for problem in problems]
-    longest = max(len(tokenizer.encode(prompt)) for prompt in prompts)
+    longest = max(token_counts(tokenizer, prompts))
     check_context(longest, settings.max_new_tokens, context_of(policy.model.config))
     name = log_name(asked.data, asked.n, asked.seed) + ".jsonl"
     path = Path(asked.log) if asked.log else evaluations_of(settings.adapter) / name

@@ -272,6 +272,11 @@ def problems_that_fit(
     return kept
 
 
+def token_counts(tokenizer, prompts: list[str]) -> list[int]:
+    """How many tokens each prompt has."""
+    return [len(ids) for ids in tokenizer(prompts)["input_ids"]] if prompts else []
+
+
 def check_context(longest: int, max_new_tokens: int, context: int) -> None:
     """Raise ValueError if the longest prompt and its completion (tokens) may not fit into the context."""
     if longest + max_new_tokens > context:

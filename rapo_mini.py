@@ -42,6 +42,7 @@ from problems import (
     check_at_hand,
     problems_that_fit,
     render_prompt,
+    token_counts,
     within,
 )
 from settings import Settings, is_bundled, learning_rate, resolve, traced_steps
@@ -154,23 +155,19 @@ class Run:
 
     def check_lengths(self, prompts: list[str]) -> None:
         """Leave out problems with long prompts: see `problems_that_fit`."""
-        settings = self.settings
+        settings, tokenizer = self.settings, self.policy.tokenizer
         held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
-        lengths = self.tokens_of(held_out)
+        lengths = token_counts(tokenizer, held_out)
         if limit := settings.max_prompt_tokens:  # what the memory plan counts with
             self.eval_problems, lengths = within(self.eval_problems, lengths, limit, "evaluation")
         self.problems = problems_that_fit(
             self.problems,
-            self.tokens_of(prompts),
+            token_counts(tokenizer, prompts),
             max_prompt_tokens=settings.max_prompt_tokens,
             max_new_tokens=settings.max_new_tokens,
             context=context_of(self.policy.model.config),
             also=max(lengths, default=0),
         )
-
-    def tokens_of(self, prompts: list[str]) -> list[int]:
-        """How many tokens each prompt has."""
-        return [len(ids) for ids in self.policy.tokenizer(prompts)["input_ids"]] if prompts else []
 
     def problems_of(self, step: int) -> list[Problem]:
         """The P problems of a step: the data in an order shuffled anew in each epoch."""

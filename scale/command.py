@@ -28,6 +28,7 @@ from problems import (
     is_split,
     problems_that_fit,
     render_prompt,
+    token_counts,
     training_problems,
 )
 from scale.options import Options, TrainerCallback, check_options, config_of, need_trl
@@ -53,7 +54,7 @@ def training_rows(settings: Options, tokenizer, context: int, judge: Judge):
     prompts = [render_prompt(settings.prompt_template, p) for p in problems]
     kept = problems_that_fit(
         problems,
-        [len(tokenizer.encode(prompt)) for prompt in prompts],
+        token_counts(tokenizer, prompts),
         max_prompt_tokens=settings.max_prompt_tokens,
         max_new_tokens=settings.max_new_tokens,
         context=context,

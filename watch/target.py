@@ -49,18 +49,18 @@ def asked_of(policy: Policy, rolled: Rollout, settings: Settings) -> Asked | Non
     sums, _ = within_memory(
         lambda pieces: sums_over(policy, rolled, rows, settings, pieces), rolled.pieces, learn_less
     )
-    return Asked(*(sums[:3] / sums[3]).tolist())
+    return Asked(*(sums / rolled.completions.mask[rows].sum()).tolist())
 
 
 def sums_over(
     policy: Policy, rolled: Rollout, rows: Tensor, settings: Settings, pieces: Pieces
 ) -> Tensor:
-    """The three figures summed over the tokens of some completions of one prompt, and how many those are.
+    """The three figures summed over the tokens of some completions, in pieces as the step itself.
 
-    rows (G,) -> (4,); cut into pieces as the step itself is.
+    rows (G,) -> (3,).
     """
     head = policy.model.get_output_embeddings()
-    sums = torch.zeros(4, device=policy.device)
+    sums = torch.zeros(3, device=policy.device)
     for some in rows.split(pieces.micro_batch):  # (b,)
         tokens, mask, _ = rows_of(rolled, some)  # (b, T)
         prompt = some // settings.group_size  # (b,)
@@ -73,8 +73,7 @@ def sums_over(
             flat = target_row(
                 logits, phi, settings.arm, settings.plausible, settings.fork_entropy
             )  # (n, V)
-            found = distance(logits.float().log_softmax(-1), flat)  # three of (n,)
-            sums += torch.stack([*(x.sum() for x in found), sums.new_tensor(len(state))])
+            sums += torch.stack([x.sum() for x in distance(logits.float().log_softmax(-1), flat)])
     return sums
 
 
