@@ -5,9 +5,10 @@
 
 Each row is a run of `rapo_mini.py` in a folder of its own and with that model's defaults. Stopped at any
 moment, the same command goes on: a finished run is not done again, a begun one is resumed. The base
-stands in each run's own evaluation; its row is the mean of them. `--plausible 0` flattens over the whole
-vocabulary, as the paper's Eq. 9 says: the row shows what that costs a real model. As published RAPO has
-the paper's estimator, φ and weight. A second table has the PAIRS, problem by problem.
+stands in each run's own evaluation; its row is the mean of them. A number is the weight of the KL; as
+published RAPO has the paper's estimator, φ and weight (0.001). Without the support (`--plausible 0`) the
+reference is flattened over the whole vocabulary, as the paper's Eq. 9 says. A second table has the PAIRS,
+problem by problem.
 """
 
 from __future__ import annotations
@@ -29,20 +30,31 @@ from machine.gguf import SMOLLM2  # noqa: E402
 from pass_at_k import Estimate, pass_at_k  # noqa: E402
 from watch.run_folder import read_metrics  # noqa: E402
 
+EXACT = ("--arm", "rapo", "--kl-form", "exact", "--phi", "linear", "--phi-min", "0.7")
+PUBLISHED = ("--arm", "rapo", "--kl-form", "sampled", "--phi", "inverse", "--alpha", "0.001")
+SUPPORT = ("--plausible", "0.01")
+NO_SUPPORT = ("--plausible", "0")
 RUNS = {  # what differs from the defaults
+    "no-kl": ("--arm", "no-kl"),
     "grpo": ("--arm", "grpo"),
-    "rapo": ("--arm", "rapo"),
-    "rapo, no support": ("--arm", "rapo", "--plausible", "0"),
-    "rapo as published": (
-        *("--arm", "rapo", "--kl-form", "sampled", "--phi", "inverse", "--alpha", "0.001"),
-    ),
+    "rapo exact 0.2": (*EXACT, "--alpha", "0.2", *SUPPORT),
+    "rapo exact 0.2, no support": (*EXACT, "--alpha", "0.2", *NO_SUPPORT),
+    "rapo exact 0.03": (*EXACT, "--alpha", "0.03", *SUPPORT),
+    "rapo as published": (*PUBLISHED, *NO_SUPPORT),
+    "rapo as published, support": (*PUBLISHED, *SUPPORT),
 }
 PAIRS = (
     ("grpo", "base"),
-    ("rapo", "base"),
-    ("rapo", "grpo"),
-    ("rapo", "rapo, no support"),
-    ("rapo", "rapo as published"),
+    ("rapo exact 0.2", "base"),
+    ("rapo exact 0.2", "grpo"),
+    ("rapo exact 0.2", "rapo exact 0.2, no support"),
+    ("rapo exact 0.2", "rapo as published"),
+    ("rapo exact 0.03", "rapo exact 0.2"),
+    ("rapo as published, support", "rapo exact 0.2"),
+    ("rapo as published, support", "rapo exact 0.03"),
+    ("rapo as published, support", "rapo as published"),
+    ("rapo exact 0.03", "no-kl"),
+    ("rapo as published, support", "no-kl"),
 )
 LAST = 10  # steps at the end that the entropy is averaged over
 
