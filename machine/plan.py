@@ -6,8 +6,8 @@ A step has two phases that never overlap, so the peak is what always lies there 
 gradient, optimizer) plus the larger of the two:
 
     sampling   the key/value cache at its longest, and one prefill or one draw of tokens
-    learning   the inputs of the checkpointed layers, and the larger of: one layer computed again with its
-               graph, one chunk of logits with its graph
+    learning   the inputs of the checkpointed layers, the attention mask, and the larger of: one layer
+               computed again with its graph, one chunk of logits with its graph
 
 Counts of parameters, 4-bit weights and the cache are exact. Bytes of a layer and of a logit were counted
 with the real code on the CPU, as tests/machine/test_plan.py does again. Two numbers are assumptions,
@@ -103,9 +103,10 @@ def learning_bytes(
     The bytes for each number of a row (hidden, intermediate, key/value, logit) are counts of what the
     real code keeps: 16-bit activations, the adapter's matrices in 16 bits, their gradients.
     """
-    kv = shape.kv_heads * shape.head_dim
+    q, kv = (heads * shape.head_dim for heads in (shape.heads, shape.kv_heads))
     # By one layer: for a token's gradient; the adapter's rounded matrices (`machine/thin_lora.py`).
-    kept = 16 * shape.hidden + 8 * shape.intermediate + 4 * kv + 300
+    kept = 8 * shape.hidden + 8 * q + 8 * shape.intermediate + 4 * kv + 300
+    kept += 2 * HALF * q  # keys and values, repeated for every head of their group
     thin = HALF * lora_parameters(shape, lora_r) // shape.layers
     passing = 4 * shape.hidden + 3 * shape.intermediate  # while its gradient is computed
     states = 6 * HALF * shape.hidden  # last hidden states: policy's, reference's, gradients
@@ -120,6 +121,11 @@ def learning_bytes(
         * (HALF * shape.layers * shape.hidden + states),
         "one layer again, or one logits chunk": again,
     }
+
+
+def mask_bytes(rows: int, new: int, length: int) -> int:
+    """What each of a completion's `new` tokens may look at, of `length`: 16 bits for each pair."""
+    return HALF * rows * new * length
 
 
 # ---------------------------------------------------------------- the plan
@@ -182,10 +188,11 @@ def plan(shape: Shape, settings: Settings) -> Plan:
     rows = power_of_two(min(settings.sample_rows or batch, batch))
     prompts = min(settings.prompts, ceil(rows / settings.group_size))
     sampling = sampling_bytes(shape, rows, prompts, prompt, new)
-    tokens = min(settings.micro_batch, batch) * (prompt + new)
-    chunk = min(settings.chunk_tokens, min(settings.micro_batch, batch) * new)
+    learned = min(settings.micro_batch, batch)
+    chunk = min(settings.chunk_tokens, learned * new)
     kept = (settings.kl_form, settings.checkpoint_layers, settings.lora_r)
-    learning = learning_bytes(shape, tokens, chunk, *kept)
+    learning = learning_bytes(shape, learned * (prompt + new), chunk, *kept)
+    learning["what each token may look at"] = mask_bytes(learned, new, prompt + new)
     if settings.quant == "nf4":
         for phase in (sampling, learning):
             phase["one 4-bit matrix in 16 bits"] = workspace_bytes(shape, settings.quant)
