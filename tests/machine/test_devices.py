@@ -59,6 +59,13 @@ def test_a_run_without_a_gpu_says_why(capsys):
     assert f"device: {why_no_gpu()}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("card", "seen"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_grouped_heads_are_seen_from_sm80_on(card, seen, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: card)
+    assert room.sees_groups() == seen
+
+
 def test_before_sm80_no_attention_is_asked_for_grouped_heads(small_policy, prompts, monkeypatch):
     """Keys and values are repeated instead: the same numbers, by a quicker form on such a card."""
     plain, asked = torch.nn.functional.scaled_dot_product_attention, []
