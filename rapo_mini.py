@@ -306,7 +306,7 @@ def finish(run: Run, measure: bool = True) -> None:
         folder = run.trace.folder
         tell(f"trace: open {folder / 'trace.html'} in a browser, or python -m watch {folder}")
     healthy = not diagnose(metrics, settings.arm) and not (metrics and metrics[-1]["skipped"])
-    print(what_next(settings, run.step, run.problems, healthy))
+    print(what_next(settings, run.step, run.problems, run.policy.tokenizer, healthy))
 
 
 def start(given: Settings) -> Run | None:
@@ -412,7 +412,8 @@ def work(given: Settings) -> int:
         slow = ending is Ending.STOPPED and not is_bundled(run.settings.model)
         if slow and run.eval_problems:
             tell("pass@k is not measured now; this does it:")
-            print(f"  {measure_command(run.settings, run.settings.eval_samples)}")
+            tokenizer = run.policy.tokenizer
+            print(f"  {measure_command(run.settings, run.settings.eval_samples, tokenizer)}")
         finish(run, measure=not slow)
         return 1 if ending is Ending.GAVE_UP else 0
     except OutOfPieces as error:

@@ -8,13 +8,13 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from problems import Problem, reading_of
-from settings import CHAT, Settings, choose_model, flag, is_bundled, resolve
+from machine.chat import with_prompt_template
+from problems import EXAMPLES, Problem, reading_of
+from settings import Settings, choose_model, flag, resolve
 from step import Rollout
 from watch.files import as_json, naming
 from watch.health import diagnose
@@ -153,7 +153,11 @@ def one_group(
 
 
 def what_next(
-    settings: Settings, steps_done: int, problems: Sequence[Problem], healthy: bool = True
+    settings: Settings,
+    steps_done: int,
+    problems: Sequence[Problem],
+    tokenizer,
+    healthy: bool = True,
 ) -> str:
     """Three commands that make sense now: talk to the run, measure it better, go on with it.
 
@@ -164,7 +168,7 @@ def what_next(
     steps = f" --steps {2 * settings.steps}" if steps_done >= settings.steps else ""
     commands = {
         "ask base and trained": f"python -m use talk {out}{asked}",
-        "measure on more samples": measure_command(settings, 4 * settings.eval_samples),
+        "measure on more samples": measure_command(settings, 4 * settings.eval_samples, tokenizer),
         "train on": f"python rapo_mini.py --resume {out}{steps}",
     }
     if not healthy:
@@ -173,19 +177,21 @@ def what_next(
     return "\n".join(["Next:", *lines])
 
 
-def measure_command(settings: Settings, samples: int) -> str:
-    """pass_at_k.py on the run's adapter, as the run itself measures: what its defaults would not find."""
+def measure_command(settings: Settings, samples: int, tokenizer) -> str:
+    """pass_at_k.py on the run's adapter, as the run itself measures: what its defaults would not find.
+
+    tokenizer: the model's, whose chat template, if it has one, is found again.
+    """
     given = {"adapter": settings.out, "n": samples}
     found = choose_model("auto", "auto")[0]
     if Path(settings.model).resolve() != Path(found).resolve():
         given["model"] = settings.model
     if settings.eval_data != "puzzles":
         given["data"] = settings.eval_data
-    usual = resolve(Settings(model=settings.model))[0]
+    usual, _ = resolve(Settings(model=settings.model))
+    usual, _ = with_prompt_template(usual, None, tokenizer, EXAMPLES.get(settings.eval_data))
     if settings.eval_problems and (settings.eval_problems, settings.eval_data) != (192, "puzzles"):
         given["problems"] = settings.eval_problems
-    if not is_bundled(settings.model):
-        usual = replace(usual, prompt_template=CHAT)  # which the tokenizer's own answers to
     for name in AS_TRAINED:
         if getattr(settings, name) != getattr(usual, name):
             given[name] = getattr(settings, name)

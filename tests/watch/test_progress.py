@@ -11,8 +11,10 @@ import torch
 from faults.runs import MEASURED, run
 
 import pass_at_k
+from machine.chat import chat_template
+from machine.loading import load_tokenizer
 from pass_at_k import Comparison
-from problems import Problem
+from problems import EXAMPLES, Problem
 from settings import Settings, resolve
 from verifier import Verdict
 from watch import progress
@@ -197,19 +199,29 @@ class NoBar:
 
 def test_the_commands_name_what_the_defaults_would_not_find():
     settings, _ = resolve(Settings(model="tiny_base", data="mine.csv", out="r", steps=5))
+    tokenizer = load_tokenizer("tiny_base")
     elsewhere = progress.what_next(
-        Settings(**{**vars(settings), "model": "some/base"}), 3, [Problem("x" * 60, "1")]
+        replace(settings, model="some/base"), 3, [Problem("x" * 60, "1")], tokenizer
     )
     assert "--model some/base" in elsewhere and "--data mine.csv" in elsewhere
     assert elsewhere.endswith("--resume r") and "use talk r\n" in elsewhere
     as_trained = {"eval_problems": 40, "temperature": 0.8, "prompt_template": "{problem} = "}
     asked = replace(settings, **as_trained, eval_data="sums")
-    command = progress.measure_command(asked, 64).replace("\\\n", "")
+    command = progress.measure_command(asked, 64, tokenizer).replace("\\\n", "")
     assert pass_at_k.parse(shlex.split(command)[2:]) == pass_at_k.Evaluation(
         "r", data="sums", n=64, problems=40, temperature=0.8, prompt_template="{problem} = "
     )
-    ill = progress.what_next(settings, 3, [Problem("x", "1")], healthy=False)
+    ill = progress.what_next(settings, 3, [Problem("x", "1")], tokenizer, healthy=False)
     assert "--resume" not in ill and "use talk" in ill, "a resumed run keeps the flags to change"
+
+
+def test_a_chat_template_is_named_only_where_it_is_not_the_models_own():
+    tokenizer = load_tokenizer("tiny_base")
+    tokenizer.chat_template = "{% for turn in messages %}<{{ turn.content }}>{% endfor %}"
+    asked, _ = resolve(Settings(model="some/base", data="sums", out="r"))
+    for example, named in ((EXAMPLES["sums"], False), (None, True)):
+        chat = replace(asked, prompt_template=chat_template(tokenizer, example))
+        assert ("--prompt-template" in progress.measure_command(chat, 64, tokenizer)) == named
 
 
 def test_the_full_table_stands_behind_a_flag(tmp_path, capsys):
