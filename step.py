@@ -9,6 +9,7 @@ Everything here is plumbing between the modules that do the work: `sampler`, `ve
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -188,20 +189,18 @@ def learn(
     began = time.perf_counter()
     pieces, parity = rolled.pieces, {}
 
-    def attempt(pieces: Pieces, halvings: int) -> dict:
+    def attempt(pieces: Pieces, clip_eps: float, halvings: int) -> dict:
         optimizer.zero_grad()
-        return backward(policy, rolled, settings, pieces, halvings)
+        return backward(policy, rolled, settings, pieces, clip_eps, halvings)
 
     for update in range(settings.updates):
         for halvings in loss_scale_halvings(policy):
-            tried = partial(attempt, halvings=halvings)
+            tried = partial(attempt, clip_eps=clip_at(update, settings), halvings=halvings)
             metrics, pieces = within_memory(tried, pieces, learn_less)
             norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
             finite = torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
             if finite:
                 break
-        if update == 0:  # pi_theta is pi_old: what was clipped there is rounding
-            metrics["clip_fraction"] = 0.0
         metrics |= {"grad_norm": float(norm), "skipped": not bool(finite)}
         if watch:
             watch(update, metrics, pieces)
@@ -220,8 +219,18 @@ def learn(
     return Learned(metrics, pieces)
 
 
+def clip_at(update: int, settings: Settings) -> float:
+    """epsilon of an update. Before the first pi_theta is pi_old: what parts them is rounding, no clip."""
+    return settings.clip_eps if update else math.inf
+
+
 def backward(
-    policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces, halvings: int = 0
+    policy: Policy,
+    rolled: Rollout,
+    settings: Settings,
+    pieces: Pieces,
+    clip_eps: float,
+    halvings: int = 0,
 ) -> dict:
     """Accumulate the gradient of the step's loss -J, micro-batch by micro-batch; sums over the step.
 
@@ -232,7 +241,7 @@ def backward(
     sums: Counter = Counter()
     log_u, gaps = [], []
     batches = -(-len(rolled.texts) // pieces.micro_batch)
-    for s in slow(scored(policy, rolled, settings, pieces), "learning", batches):
+    for s in slow(scored(policy, rolled, settings, pieces, clip_eps), "learning", batches):
         (s.shares.sum() * scale).backward()
         weight = completion_weights(s.mask, len(rolled.texts))  # (b, T)
         sums["loss"] += float(s.shares.detach().sum())
@@ -265,7 +274,9 @@ class Scored(NamedTuple):
     clipped: Tensor  # (b, T) where the surrogate was clipped
 
 
-def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> Iterator[Scored]:
+def scored(
+    policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces, clip_eps: float
+) -> Iterator[Scored]:
     """The step's completions, micro-batch by micro-batch, with gradients into the adapter.
 
     The longest comes first, so that memory runs out at once or not at all.
@@ -287,7 +298,7 @@ def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) 
             mask,
             alpha=alpha[rows],
             beta=settings.beta,
-            clip_eps=settings.clip_eps,
+            clip_eps=clip_eps,
             completions=len(lengths),
         )
         yield Scored(rows, mask, logp_old, terms, shares, clipped)

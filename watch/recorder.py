@@ -22,7 +22,7 @@ from objective import advantage_and_phi, clipped_surrogate, completion_weights, 
 from policy import Policy
 from problems import render_prompt
 from settings import Settings
-from step import Rollout, Scored, rows_of, score_rows, scored
+from step import Rollout, Scored, clip_at, rows_of, score_rows, scored
 from watch.glimpse import Glimpse, PolicyGlimpse, glimpse, log_probs_at
 
 SETTINGS = (
@@ -61,10 +61,11 @@ class Recorder:
     def __call__(self, update: int, metrics: dict, pieces: Pieces) -> None:
         """Record the update that comes next; `step.learn` calls this with what it has found."""
         self.look_again()  # at what the update before this one did
-        self.pieces = pieces
+        self.pieces, self.clip_eps = pieces, clip_at(update, self.settings)
         self.rows: dict[int, dict] = {}  # row -> its sums, for every row of the step
         self.group: dict[int, dict] = {}  # row -> its tokens' numbers, for the traced group
-        for micro_batch in scored(self.policy, self.rolled, self.settings, pieces):
+        cut = (self.settings, pieces, self.clip_eps)
+        for micro_batch in scored(self.policy, self.rolled, *cut):
             glimpses = None
             if (micro_batch.rows // self.settings.group_size == self.prompt).any():
                 glimpses = score_rows(
@@ -117,7 +118,7 @@ class Recorder:
         rows, mask, logp_old, terms, shares, clipped = micro_batch
         tokens, _, _ = rows_of(self.rolled, rows)  # (b, T)
         gain, _ = clipped_surrogate(
-            terms.logp, logp_old, self.advantage[rows, None], self.settings.clip_eps
+            terms.logp, logp_old, self.advantage[rows, None], self.clip_eps
         )  # (b, T), the numbers that are in the shares
         rho = ratio(terms.logp, logp_old)  # (b, T)
         weight = completion_weights(mask, 1).double()  # (b, T) sums to 1 in each row

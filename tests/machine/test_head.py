@@ -38,14 +38,14 @@ def test_a_float32_head_is_left_as_it_is():
 PROBLEMS = [Problem("1, 2", "3"), Problem("What comes next: 3, 4, 5, 6?", "7")]
 
 
-def sixteen_bit_step(small_base, tmp_path, monkeypatch):
+def sixteen_bit_step(small_base, tmp_path, monkeypatch, clip_eps=1e-6):
     """The metrics of a step in bfloat16 whose logits are large, and the dtypes that the head gave."""
     monkeypatch.setattr(loading, "compute_dtype", lambda _device: torch.bfloat16)
     policy = policy_room.load_policy(str(small_base), lora_r=4)
     head = policy.model.get_output_embeddings()
     head.weight.data *= 4  # so that a logit's own rounding is what parts sampler and trainer
     given = {"model": str(small_base), "data": "puzzles", "prompts": 2, "group_size": 64}
-    given |= {"out": str(tmp_path), "max_new_tokens": 24, "micro_batch": 3, "clip_eps": 1e-6}
+    given |= {"out": str(tmp_path), "max_new_tokens": 24, "micro_batch": 3, "clip_eps": clip_eps}
     settings, _ = resolve(Settings(**given))
     seen = set()
     hook = head.register_forward_hook(lambda _m, _i, out: seen.add(out.dtype))
@@ -65,10 +65,12 @@ def test_sampler_and_trainer_differ_less_than_with_a_narrow_head(small_base, tmp
     assert wide["parity_mean"] < 0.8 * narrow["parity_mean"], (wide, narrow)
 
 
-def test_rounding_is_not_counted_as_clipping(small_base, tmp_path, monkeypatch):
+def test_rounding_is_not_clipped(small_base, tmp_path, monkeypatch):
     """Before the first update pi_theta is pi_old, however tightly the ratio is clipped."""
-    metrics, _ = sixteen_bit_step(small_base, tmp_path, monkeypatch)
-    assert metrics["parity_max"] > 1e-6 and metrics["clip_fraction"] == 0
+    tight, _ = sixteen_bit_step(small_base, tmp_path, monkeypatch)
+    wide, _ = sixteen_bit_step(small_base, tmp_path, monkeypatch, clip_eps=0.9)
+    assert tight["parity_max"] > 1e-6 and tight["clip_fraction"] == 0
+    assert tight["grad_norm"] == wide["grad_norm"]
 
 
 @pytest.mark.parametrize("overflows", [3, 99])
@@ -80,8 +82,8 @@ def test_a_float16_overflow_halves_the_loss_scale(small_base, tmp_path, monkeypa
     rolled = replace(step.rollout(policy, PROBLEMS, settings, 0), reward=torch.eye(2))
     backward, asked = step.backward, []
 
-    def overflowing(policy, rolled, settings, pieces, halvings=0):
-        found = backward(policy, rolled, settings, pieces, halvings)
+    def overflowing(policy, rolled, settings, pieces, clip_eps, halvings):
+        found = backward(policy, rolled, settings, pieces, clip_eps, halvings)
         asked.append(halvings)
         if len(asked) <= overflows:
             policy.trainable()[0].grad[0, 0] = float("inf")
