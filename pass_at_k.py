@@ -146,11 +146,11 @@ def count_correct(
             prompts = prompts_of(policy, batch, settings)
             for sampled in range(0, samples, group):
                 each = min(group, samples - sampled)
-                bar.update(len(batch) * each)
                 known = log and log.counts.get((label, first, sampled))
                 if known:  # its noise is drawn all the same: the next batch gets its own
                     torch.rand(settings.max_new_tokens, len(batch) * each, generator=generator)
                     correct[first : first + len(batch)] += known
+                    bar.update(len(batch) * each)
                     continue
                 completions, sample_rows = sample_groups(
                     policy,
@@ -168,6 +168,7 @@ def count_correct(
                 if log:
                     place = {"draw": label, "first": first, "sample": sampled, "of": len(batch)}
                     log.add([{**place, **x, "problem": first + x["problem"]} for x in lines])
+                bar.update(len(batch) * each)
     return correct
 
 

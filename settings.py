@@ -19,8 +19,13 @@ from objective import ARMS, PASS_AT_K_TRAINED, kl_form, phi_of_reward
 BUNDLED_BASE = Path(__file__).resolve().parent / "tiny_base"
 GPU_BASE = "Qwen/Qwen2.5-3B"
 CHAT = "chat"  # --prompt-template: the tokenizer's own, see machine/chat.py
-# RAPO on other bases is flattened less: phi from 0.3 at forks has been measured on the bundled one only.
-CALMER = {"rapo": {"alpha": 0.2, "phi_min": 0.7, "fork_entropy": 0.0}}
+# RAPO on any base but the bundled one, for which its own choices were measured: by default as published
+# but for the plausible tokens; where its KL is exact, calmer than here (docs/results.md, SmolLM2).
+ELSEWHERE = {
+    "sampled": {"alpha": 0.001, "phi": "inverse", "plausible": 0.01},
+    "exact": {"alpha": 0.03, "fork_entropy": 0.0},
+}
+CALM_PHI_MIN = 0.7  # there, where phi is linear
 BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
     "seed": (-9 * 10**12, 9 * 10**12),  # times 1,000,003 it must stay in 64 bits
     "threads": (0, 1024),
@@ -51,8 +56,8 @@ class First:
     """Weight of the KL. None: the arm's own, see the README."""
     beta: float | None = None
     """Weight of the entropy (nats). None: the arm's own."""
-    phi: Literal["linear", "inverse", "tanh"] = "linear"
-    """Power of the reference by reward (rapo): linear from --phi-min to 1, or the paper's two."""
+    phi: Literal["linear", "inverse", "tanh"] | None = None
+    """Power of the reference by reward (rapo). None: linear from --phi-min; on other bases inverse."""
     phi_min: float | None = None
     """Power where the reward is 0 (linear): 1 keeps the reference as it is, 0 makes it uniform."""
     prompts: int = 8
@@ -84,13 +89,13 @@ class Details:
     """details of the objective and the update"""
 
     kl_form: Literal["auto", "exact", "sampled"] = "auto"
-    """KL over the whole vocabulary or at the sampled token. auto: exact; sampled for both grpo arms."""
+    """KL over the vocabulary or at the sampled token. auto: sampled for grpo, and rapo on other bases."""
     tau_max: float = 2.2
     """phi inverse is 1 / (tau_max - r)."""
     phi_from: Literal["completion", "group"] = "completion"
     """phi follows each completion's reward, or its group's mean reward."""
     plausible: float | None = None
-    """Flatten only tokens this likely beside the likeliest; 0: all. None: 0.01 where the KL is exact."""
+    """Flatten only tokens this likely beside the likeliest; 0: all. None: 0.01, sampled tiny_base's 0."""
     fork_entropy: float | None = None
     """Flatten fully only where the reference's entropy is this many nats; 0: anywhere. None: arm's."""
     alpha_right: float | None = None
@@ -219,13 +224,6 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     bundled, smol = is_bundled(model), is_smol(model)
     gpu = settings.gpu_memory is not None or torch.cuda.is_available()
     large = gpu and not bundled
-    form = kl_form(settings.arm, settings.kl_form)
-    arm = ARMS[settings.arm]
-    if settings.phi != "linear" and settings.phi_min is not None:
-        raise ValueError(
-            f"--phi-min {settings.phi_min} has a meaning for --phi linear only: --phi {settings.phi} "
-            f"begins at {phi_at_zero(settings):.3f} where the reward is 0"
-        )
     data = settings.data
     if data == "auto":
         data = "puzzles" if bundled else "sums" if smol else "simplerl-8k"
@@ -235,18 +233,11 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     decided = {
         "model": model,
         "quant": quant,
-        "kl_form": form,
         "data": data,
         "optimizer": optimizer,
     }
-    if not bundled:
-        arm = replace(arm, **CALMER.get(settings.arm, {}))
+    settings = with_objective(settings, bundled)
     chosen = {
-        "alpha": arm.alpha,
-        "beta": arm.beta,
-        "phi_min": arm.phi_min if settings.phi == "linear" else phi_at_zero(settings),
-        "plausible": 0.01 if arm.reweighted and form == "exact" else 0.0,
-        "fork_entropy": arm.fork_entropy if form == "exact" else 0.0,
         "temperature": 0.7 if smol else 1.0,
         "max_new_tokens": 72 if bundled else 40 if smol else 1024,
         "lr": 1e-3 if bundled else 1e-4 if smol else 2e-5,
@@ -272,9 +263,34 @@ def resolve(settings: Settings) -> tuple[Settings, str]:
     return settings, f"model: {name}, quantisation {quant} ({why})"
 
 
-def phi_at_zero(settings: Settings) -> float:
-    """What the paper's two forms of phi are where the reward is 0."""
-    return float(phi_of_reward(torch.zeros(()), 1.0, settings.phi, settings.tau_max))
+def with_objective(settings: Settings, bundled: bool) -> Settings:
+    """The KL's form, the weights, the flattening decided: the arm's own, or RAPO's ELSEWHERE.
+
+    Raises ValueError for an arm, a form, or a phi with --phi-min that does not exist.
+    """
+    form = kl_form(settings.arm, settings.kl_form)
+    arm = ARMS[settings.arm]
+    elsewhere = arm.reweighted and not bundled
+    if elsewhere and settings.kl_form == "auto":
+        form = "sampled"
+    own = {"alpha": arm.alpha, "beta": arm.beta, "phi": "linear", "phi_min": arm.phi_min}
+    own |= {"plausible": 0.0, "fork_entropy": 0.0}  # as published
+    if arm.reweighted and form == "exact":
+        own |= {"plausible": 0.01, "fork_entropy": arm.fork_entropy}
+    if elsewhere:
+        own |= {"phi_min": CALM_PHI_MIN} | ELSEWHERE[form]
+    if settings.phi_min is not None:
+        own["phi"] = "linear"
+    phi = settings.phi or own["phi"]
+    if phi != "linear":  # what the paper's two forms are where the reward is 0
+        own["phi_min"] = float(phi_of_reward(torch.zeros(()), 1.0, phi, settings.tau_max))
+        if settings.phi_min is not None:
+            raise ValueError(
+                f"--phi-min {settings.phi_min} has a meaning for --phi linear only: --phi {phi} "
+                f"begins at {own['phi_min']:.3f} where the reward is 0"
+            )
+    left_open = {name: value for name, value in own.items() if getattr(settings, name) is None}
+    return replace(settings, kl_form=form, **left_open)
 
 
 def choose_model(model: str, quant: str, planned: float | None = None) -> tuple[str, str, str]:

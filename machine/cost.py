@@ -42,7 +42,10 @@ def step_seconds(shape: Shape, settings: Settings, card: Card) -> tuple[float, f
     read = weights + cache_bytes(shape, at_once, prompt + new // 2)  # bytes a token of all at once
     sampling = ceil(rows / at_once) * new * read / (card.bandwidth * USED_BANDWIDTH)
     passes = PASSES + bool(settings.checkpoint_layers)
-    products = 2 * (weight_bytes(shape, "none") / 2) * rows * (prompt + new) * passes  # operations
+    at_a_time = min(settings.micro_batch, settings.group_size)
+    reads = settings.prompts * ceil(settings.group_size / at_a_time)  # `machine/shared_prompts.py`
+    tokens = rows * new + reads * prompt
+    products = 2 * (weight_bytes(shape, "none") / 2) * tokens * passes  # operations
     return sampling, products / (card.flops * USED_FLOPS)
 
 
@@ -61,11 +64,22 @@ def table(shape: Shape, settings: Settings) -> str:
         sampling, learning = step_seconds(shape, replace(settings, **knobs_of(fits)), card)
         step = sampling + learning
         lines.append(
-            f"  {card.gib:>3} GB  {card.name}: {step / 60:,.0f} minutes a step (sampling "
-            f"{sampling / 60:,.0f}, learning {learning / 60:,.0f}), the run "
-            f"{step * settings.steps / 86400:,.1f} days"
+            f"  {card.gib:>3} GB  {card.name}: {span(step)} a step (sampling {span(sampling)}, learning "
+            f"{span(learning)}), the run {span(step * settings.steps)}"
         )
     return "\n".join(lines)
+
+
+def span(seconds: float) -> str:
+    """In the largest unit that it fills.
+
+    >>> span(4.2), span(100), span(7300), span(200000)
+    ('4 s', '1.7 minutes', '2.0 hours', '2.3 days')
+    """
+    for name, unit in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= unit:
+            return f"{seconds / unit:,.1f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def knobs_of(settings: Settings) -> dict[str, int]:

@@ -10,6 +10,9 @@ import torch
 
 DRIVER = {11: 450, 12: 525, 13: 580}  # CUDA's major version -> its oldest driver [NVIDIA]
 CUDA_WHEELS = "https://download.pytorch.org/whl/cu130"
+DRIVERS = "https://www.nvidia.com/drivers"
+NEW_DRIVER = f"a driver of {DRIVER[13]} or newer ({DRIVERS})"
+UNKNOWN = "unknown"  # a driver's version
 KEPT_FREE = 0.02  # of a card's free memory: what is allocated there Windows may move elsewhere
 
 
@@ -37,16 +40,19 @@ def no_gpu_because(*, torch_version: str, cuda: str | None, mac: bool, driver: s
     if driver is None:
         return "no NVIDIA driver is here: the CPU does it all"
     if cuda is None:
+        also = f", and {NEW_DRIVER}" if number(driver) < DRIVER[13] else ""
         return (
             f"an NVIDIA driver is here ({driver}), but this torch ({torch_version}) was built without "
             f"CUDA, as the plain wheels for Windows are: pip install --force-reinstall "
-            f"torch=={torch_version.partition('+')[0]} --index-url {CUDA_WHEELS}"
+            f"torch=={torch_version.partition('+')[0]} --index-url {CUDA_WHEELS}{also}"
         )
+    if driver == UNKNOWN:
+        return f"nvidia-smi is here but fails: look at what it says, or install {NEW_DRIVER}"
     needed = DRIVER.get(int(cuda.partition(".")[0]))
     if needed and number(driver) < needed:
         return (
             f"the NVIDIA driver {driver} is too old for this torch, which was built with CUDA {cuda}: it "
-            f"needs {needed} or newer (https://www.nvidia.com/drivers)"
+            f"needs {needed} or newer ({DRIVERS})"
         )
     return (
         f"the NVIDIA driver {driver} would do for this torch (CUDA {cuda}), but shows it no card: look "
@@ -61,7 +67,7 @@ def number(driver: str) -> int:
 
 
 def driver_version() -> str | None:
-    """NVIDIA's driver, as its own tool says it; None without one, "unknown" where the tool fails."""
+    """NVIDIA's driver, as its own tool says it; None without one, UNKNOWN where the tool fails."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
@@ -69,9 +75,9 @@ def driver_version() -> str | None:
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
+        return UNKNOWN
     lines = done.stdout.split()
-    return lines[0] if done.returncode == 0 and lines else "unknown"
+    return lines[0] if done.returncode == 0 and lines else UNKNOWN
 
 
 def keep_to_the_card() -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
+from machine.devices import KEPT_FREE
 from machine.fixed_decode import power_of_two
 from machine.shapes import Shape, shape_of
 from settings import Settings
@@ -296,10 +297,10 @@ def check_fits(settings: Settings, card: float) -> None:
 
 
 def card_bytes(settings: Settings) -> float:
-    """The card of --gpu-memory, else what is free on the one in this machine, the context included."""
+    """The card of --gpu-memory, else what a run may take of the one in this machine, context included."""
     if settings.gpu_memory is not None:
         return settings.gpu_memory * GIB
     import torch
 
     free, _ = torch.cuda.mem_get_info()  # this makes the context
-    return free + CONTEXT
+    return (1 - KEPT_FREE) * free + CONTEXT

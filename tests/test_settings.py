@@ -35,20 +35,26 @@ def test_what_is_given_is_kept():
     assert (settings.lr, settings.max_new_tokens, settings.out) == (1e-4, 9, "here")
 
 
-def test_an_exact_kl_gets_a_plausible_support():
-    assert resolve(Settings())[0].plausible == 0.01
-    assert resolve(Settings(model="some/model"))[0].plausible == 0.01
-    assert resolve(Settings(model="some/model", kl_form="sampled"))[0].plausible == 0
-    assert resolve(Settings(model="some/model", arm="grpo"))[0].plausible == 0
-    assert resolve(Settings(model="some/model", plausible=0.0))[0].plausible == 0
+def objective_of(**given):
+    settings, _ = resolve(Settings(**given))
+    names = ("kl_form", "alpha", "phi", "phi_min", "plausible", "fork_entropy")
+    return tuple(getattr(settings, name) for name in names)
 
 
-def test_rapo_is_calmer_on_a_model_on_which_its_large_weight_was_never_measured():
-    here, there = resolve(Settings())[0], resolve(Settings(model="some/model"))[0]
-    assert (here.alpha, here.phi_min, here.fork_entropy) == (0.1, 0.3, 1.0)
-    assert (there.alpha, there.phi_min, there.fork_entropy) == (0.2, 0.7, 0.0)
-    grpo = [resolve(Settings(model=m, arm="grpo"))[0].alpha for m in ("auto", "some/model")]
-    assert grpo == [ARMS["grpo"].alpha] * 2
+def test_rapo_on_another_base_is_as_published_among_plausible_tokens():
+    there = {"model": "some/model"}
+    assert objective_of() == ("exact", 0.1, "linear", 0.3, 0.01, 1.0)
+    published = ("sampled", 0.001, "inverse", pytest.approx(1 / 2.2), 0.01, 0.0)
+    assert objective_of(**there) == objective_of(**there, kl_form="sampled") == published
+    assert objective_of(**there, phi_min=0.5) == ("sampled", 0.001, "linear", 0.5, 0.01, 0.0)
+    calm = ("exact", 0.03, "linear", 0.7, 0.01, 0.0)
+    assert objective_of(**there, kl_form="exact") == calm
+    assert objective_of(**there, plausible=0.0, alpha=0.5)[1::3] == (0.5, 0.0)
+
+
+@pytest.mark.parametrize("arm", [name for name in ARMS if name != "rapo"])
+def test_the_other_arms_are_the_same_on_every_base(arm):
+    assert objective_of(arm=arm, model="some/model") == objective_of(arm=arm)
 
 
 def test_the_sampled_kl_is_flattened_everywhere_as_published():

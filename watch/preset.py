@@ -20,6 +20,7 @@ GIVEN = {  # setting -> its value, and where the paper gives it
     "kl_form": ("sampled", "Eq. 13, the KL at the sampled token"),
     "phi": ("inverse", "Appendix B: inverse was better on 3B, tanh on 7B"),
     "tau_max": (2.2, "Eq. 16"),
+    "plausible": (0.0, "Eq. 9 flattens the whole vocabulary"),
     "data": ("simplerl-8k", "the bracket Hard of SimpleRL-Zoo: MATH, levels 3 to 5"),
     "prompt_template": ("qwen-boxed", "Qwen's chat form, the answer in a box"),
 }

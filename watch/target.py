@@ -20,9 +20,16 @@ from step import Rollout, rows_of
 
 NUCLEUS = 0.99  # the reference's likeliest tokens that hold this share of its mass ...
 LIKELIEST = 512  # ... looked for among so many
-WARN_KL = 0.05  # nats a token
+WARN_KL = 0.05  # nats a token, where the KL is exact: a sampled one reads drawn tokens alone
 WARN_TAIL = 1.5  # times the reference's own tail, or times what the nucleus leaves out
 REFUSE_KL = 2.0  # nats a token, where the KL is exact
+REMEDIES = (  # and where each is still to be had; one of the two of phi always is
+    ("--plausible 0.01 flattens only among plausible tokens", lambda s: s.plausible < 0.01),
+    ("--fork-entropy 1 flattens only at forks", lambda s: s.fork_entropy == 0),
+    ("a larger --phi-min flattens less", lambda s: s.phi == "linear"),
+    ("--phi linear --phi-min 0.7 flattens less", lambda s: s.phi != "linear"),
+    ("--kl-form sampled looks at drawn tokens alone", lambda s: s.kl_form == "exact"),
+)
 
 
 class Asked(NamedTuple):
@@ -102,16 +109,13 @@ def in_words(asked: Asked, settings: Settings) -> str:
         f"from the reference, and has {asked.target_tail:.1%} of its mass outside the reference's "
         f"likeliest 99% (the reference itself {asked.ref_tail:.1%})"
     )
-    ways = {
-        "--plausible 0.01 flattens only among plausible tokens": settings.plausible == 0,
-        "--fork-entropy 1 flattens only at forks": settings.fork_entropy == 0,
-        "a larger --phi-min flattens less": settings.phi == "linear",
-        "--kl-form sampled looks at drawn tokens alone": settings.kl_form == "exact",
-    }
-    calmer = ", ".join(way for way, is_open in ways.items() if is_open)
-    if asked.target_kl > REFUSE_KL and settings.kl_form == "exact":
-        raise TooFlat(f"{said}; the exact KL would teach that to the policy: {calmer}")
+    calmer = ", ".join(way for way, is_open in REMEDIES if is_open(settings))
+    exact = settings.kl_form == "exact"
+    if exact and asked.target_kl > REFUSE_KL:
+        raise TooFlat(
+            f"{said}; above {REFUSE_KL:g} nats the exact KL would teach the policy noise: {calmer}"
+        )
     own = max(asked.ref_tail, 1 - NUCLEUS)
-    if asked.target_kl > WARN_KL or asked.target_tail > WARN_TAIL * own:
+    if (exact and asked.target_kl > WARN_KL) or asked.target_tail > WARN_TAIL * own:
         return f"{said}: that is a lot; {calmer}"
     return said

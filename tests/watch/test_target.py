@@ -97,6 +97,8 @@ def test_what_is_said():
     with pytest.raises(TooFlat, match="--plausible"):
         in_words(Asked(4.3, 0.638, 0.007), papers)
     sampled = settings_for("x", kl_form="sampled")
+    for asked, much in ((Asked(0.06, 0.007, 0.007), False), (Asked(0.01, 0.02, 0.007), True)):
+        assert ("that is a lot" in in_words(asked, sampled)) == much
     assert "63.8%" in in_words(Asked(4.3, 0.638, 0.007), sampled), "it looks at drawn tokens alone"
 
 
