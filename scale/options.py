@@ -17,8 +17,8 @@ from typing import Literal
 import torch
 
 from machine.loading import compute_dtype, quiet_libraries
-from objective import ARMS, PASS_AT_K_TRAINED, kl_form
-from settings import Settings, flag
+from objective import ARMS, PASS_AT_K_TRAINED
+from settings import Settings, flag, with_objective
 from step import MAX_GRAD_NORM
 
 SAVE_EVERY = 20  # updates between two checkpoints; by number, for all processes must save at once
@@ -82,7 +82,7 @@ HARMLESS = {"eos_token_id", "seed", "stop", "stop_strings", "stop_token_ids"}
 
 @dataclass
 class RAPOConfig(GRPOConfig):
-    """TRL's GRPOConfig with the choices of RAPO; an option left at None gets the arm's own value.
+    """TRL's GRPOConfig with the choices of RAPO; what is left open is what a real base gets otherwise.
 
     Raises ValueError for an option that the objective has no place for, ImportError without TRL.
     """
@@ -94,11 +94,13 @@ class RAPOConfig(GRPOConfig):
     kl_form: str = field(
         default="auto",
         metadata={
-            "help": "KL over the vocabulary (exact) or at the token (sampled). auto: the arm's."
+            "help": "KL over the vocabulary (exact) or at the token (sampled). auto: sampled for rapo "
+            "and both grpo arms."
         },
     )
     beta: float | None = field(
-        default=None, metadata={"help": "Weight of the KL, the paper's alpha. None: the arm's own."}
+        default=None,
+        metadata={"help": "Weight of the KL, the paper's alpha. None: rapo's 0.001, others' 0.03."},
     )
     entropy_coef: float | None = field(
         default=None,
@@ -106,25 +108,30 @@ class RAPOConfig(GRPOConfig):
     )
     phi_min: float | None = field(
         default=None,
-        metadata={"help": "Power of the reference where the reward is 0. None: the arm's own."},
+        metadata={
+            "help": "Power of the reference where the reward is 0 (linear). None: rapo's 0.7."
+        },
     )
-    phi: str = field(
-        default="linear",
-        metadata={"help": "phi by reward: linear from phi_min to 1, or the paper's inverse, tanh."},
+    phi: str | None = field(
+        default=None,
+        metadata={
+            "help": "phi by reward: linear from phi_min to 1, or the paper's inverse, tanh. None: "
+            "inverse where rapo's KL is sampled and phi_min is not given."
+        },
     )
     tau_max: float = field(default=2.2, metadata={"help": "phi inverse is 1 / (tau_max - r)."})
     plausible: float | None = field(
         default=None,
         metadata={
             "help": "Flatten only among tokens with this share of the likeliest's probability. None: "
-            "0.01 where the KL is exact."
+            "rapo's 0.01."
         },
     )
     fork_entropy: float | None = field(
         default=None,
         metadata={
-            "help": "Flatten fully only where the reference's entropy is this many nats. None: the arm's "
-            "own where the KL is exact."
+            "help": "Flatten fully only where the reference's entropy is this many nats. None: 0, "
+            "anywhere."
         },
     )
     phi_from: str = field(
@@ -143,17 +150,16 @@ class RAPOConfig(GRPOConfig):
 
     def __post_init__(self):
         need_trl()
-        self.kl_form = kl_form(self.arm, self.kl_form)
-        own = ARMS[self.arm]
-        self.beta = own.alpha if self.beta is None else self.beta
-        self.entropy_coef = own.beta if self.entropy_coef is None else self.entropy_coef
-        if self.phi_min is None and self.phi == "linear":
-            self.phi_min = own.phi_min
-        flattened = own.reweighted and self.kl_form == "exact"
-        if self.plausible is None:
-            self.plausible = 0.01 if flattened else 0.0
-        if self.fork_entropy is None:
-            self.fork_entropy = own.fork_entropy if flattened else 0.0
+        same = ("arm", "kl_form", "phi", "phi_min", "tau_max", "plausible", "fork_entropy")
+        given = {name: getattr(self, name) for name in same}
+        if self.phi not in (None, "linear") and self.phi_min is not None:
+            raise ValueError(f"phi_min={self.phi_min} has a meaning for phi='linear' only")
+        given |= {"alpha": self.beta, "beta": self.entropy_coef}
+        own = with_objective(Settings(**given), bundled=False)
+        for name in ("kl_form", "phi", "plausible", "fork_entropy"):
+            setattr(self, name, getattr(own, name))
+        self.phi_min = own.phi_min if self.phi == "linear" else None
+        self.beta, self.entropy_coef = own.alpha, own.beta
         super().__post_init__()
         check(self)
 
@@ -205,8 +211,6 @@ def check_phi(config: RAPOConfig) -> None:
     if config.tau_max < 2:
         raise ValueError(f"tau_max={config.tau_max} must be at least 2, or phi would exceed 1")
     if config.phi != "linear":
-        if config.phi_min is not None:
-            raise ValueError(f"phi_min={config.phi_min} has a meaning for phi='linear' only")
         if not ARMS[config.arm].reweighted:
             raise ValueError(f"phi={config.phi!r} has a meaning for arm='rapo' only")
     elif not 0 <= config.phi_min <= 1 or (config.phi_min != 1 and not ARMS[config.arm].reweighted):

@@ -134,6 +134,11 @@ def trainer_of(folder: Path, **options) -> tuple[RAPOTrainer, Gradients]:
         "logging_steps": 1,
         "disable_tqdm": True,
     }
+    chosen = {n: options[n] for n in ("arm", "kl_form", "phi", "phi_from") if n in options}
+    here, _ = resolve(Settings(**chosen))  # the bundled base's own weights and flattening
+    defaults |= {n: getattr(here, n) for n in ("kl_form", "phi", "plausible", "fork_entropy")}
+    defaults |= {"beta": here.alpha, "entropy_coef": here.beta}
+    defaults |= {"phi_min": here.phi_min} if here.phi == "linear" else {}
     seen = Gradients()
     trainer = RAPOTrainer(
         with_saved_lora(model, folder, "tiny_base"),  # the run's folder will do
@@ -391,6 +396,7 @@ def replace_args(args: RAPOConfig) -> RAPOConfig:
         "shuffle_dataset",
         "logging_steps",
     )
+    kept += ("beta", "entropy_coef", "kl_form", "phi", "phi_min", "plausible", "fork_entropy")
     return RAPOConfig(**{name: getattr(args, name) for name in kept} | {"report_to": "none"})
 
 
@@ -596,12 +602,17 @@ def test_each_fixed_option_exists_in_trl_and_is_tested():
         assert getattr(config, name) in allowed and name in REFUSED
 
 
-def test_an_arm_has_its_own_weights():
-    weights = {}
-    for arm in ARMS:
-        config = RAPOConfig("x", arm=arm, use_cpu=True, bf16=False)
-        weights[arm] = (config.beta, config.entropy_coef, config.phi_min)
-    assert weights == {name: (arm.alpha, arm.beta, arm.phi_min) for name, arm in ARMS.items()}
+@pytest.mark.parametrize("arm", ARMS)
+def test_what_is_left_open_is_what_a_real_base_gets(arm):
+    config = RAPOConfig("x", arm=arm, use_cpu=True, bf16=False)
+    there, _ = resolve(Settings(model="some/model", arm=arm))
+    for name in ("kl_form", "phi", "plausible", "fork_entropy"):
+        assert getattr(config, name) == getattr(there, name)
+    assert (config.beta, config.entropy_coef) == (there.alpha, there.beta)
+    assert config.phi_min == (there.phi_min if there.phi == "linear" else None)
+
+
+def test_an_arm_without_a_kl_has_no_weight_for_one():
     with pytest.raises(ValueError, match=r"beta=0.1 .*no-kl"):
         RAPOConfig("x", arm="no-kl", beta=0.1, use_cpu=True, bf16=False)
 
@@ -630,7 +641,7 @@ def test_rewards_outside_of_what_phi_is_made_for_and_none(scene):
     config = RAPOConfig("x", use_cpu=True, bf16=False)
     advantage, phi = advantage_and_phi(torch.tensor([[-1.0, 2.0]]), config)
     assert advantage.tolist() == pytest.approx([-1, 1], abs=1e-3)  # any numbers will do
-    assert phi.tolist() == pytest.approx([config.phi_min, 1])
+    assert phi.tolist() == pytest.approx([1 / 2.2, 1 / 1.2]), "the paper's, of 0 and of 1"
     nothing = torch.tensor([[float("nan")], [1.0]])
     with pytest.raises(ValueError, match="1 of 2 completions have no reward"):
         total_reward(nothing, torch.ones(1))
