@@ -198,10 +198,10 @@ def learn(
             tried = partial(attempt, clip_eps=clip_at(update, settings), halvings=halvings)
             metrics, pieces = within_memory(tried, pieces, learn_less)
             norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
-            finite = torch.isfinite(norm) and torch.isfinite(torch.tensor(metrics["loss"]))
-            if finite:
+            finite = math.isfinite(norm) and math.isfinite(metrics["loss"])
+            if finite or not math.isfinite(metrics["loss"]):  # which no scale mends
                 break
-        metrics |= {"grad_norm": float(norm), "skipped": not bool(finite)}
+        metrics |= {"grad_norm": float(norm), "skipped": not finite}
         if watch:
             watch(update, metrics, pieces)
         # Before any update pi_theta is pi_old: there sampler and trainer must agree.

@@ -30,6 +30,11 @@ STEPS, DECODED = 5, 64  # training steps; tokens that a decode step is timed ove
 ROWS = (32, 128)  # decoded at a time
 PARITY = {"mean": 2e-2, "max": 1.0}  # nats, in 16 bits: to be replaced by what a card gives
 MEMORY = 1.15  # times the plan
+ERRORS = (
+    RuntimeError,
+    ImportError,
+    ValueError,
+)  # of memory, of a kernel, of a missing bitsandbytes
 KERNELS = {  # what PyTorch's operators are called, by what they are
     "flash": "flash_attention",
     "memory-efficient": "efficient_attention",
@@ -43,7 +48,11 @@ def report(options) -> Iterator[str]:
     on_gpu = options.device == "cuda"
     yield card(on_gpu)
     short = replace(options, steps=STEPS, max_new_tokens=min(options.max_new_tokens, 256))
-    settings, policy, ids = gpu.prepared(short)
+    try:
+        settings, policy, ids = gpu.prepared(short)
+    except ERRORS as error:
+        yield ended("building the model", error)
+        return
     yield from tried("decoding", decoding(policy, ids, settings, options))
     yield from tried("CUDA graphs", capture(on_gpu))
     yield from tried("training", training(policy, ids, settings, options))
@@ -53,10 +62,14 @@ def tried(what: str, lines: Iterator[str]) -> Iterator[str]:
     """The lines; an error ends these and not the report."""
     try:
         yield from lines
-    except RuntimeError as error:  # of memory too
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        yield f"look  {what} ended: {reason[0]}"
+    except ERRORS as error:
+        yield ended(what, error)
         empty_cache()
+
+
+def ended(what: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return f"look  {what} ended: {reason[0]}"
 
 
 def card(on_gpu: bool) -> str:

@@ -70,6 +70,15 @@ def test_first_contact_runs_on_the_cpu_and_says_what_it_cannot_show(capsys):
         assert part in line, line
 
 
+def test_first_contact_says_what_it_could_not_build(capsys, monkeypatch):
+    def missing(*_):
+        raise ImportError("no bitsandbytes")
+
+    monkeypatch.setattr(room, "random_policy", missing)
+    assert room.main(tyro.cli(room.Options, args=[*SMALL.split(), "--first-contact"])) == 0
+    assert "look  building the model ended: no bitsandbytes" in capsys.readouterr().out
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA GPU is here")
 def test_without_a_gpu_it_says_so():
     done = run()

@@ -73,8 +73,11 @@ def test_rounding_is_not_clipped(small_base, tmp_path, monkeypatch):
     assert tight["grad_norm"] == wide["grad_norm"]
 
 
-@pytest.mark.parametrize("overflows", [3, 99])
-def test_a_float16_overflow_halves_the_loss_scale(small_base, tmp_path, monkeypatch, overflows):
+@pytest.mark.parametrize(("overflows", "loss"), [(3, 0.5), (99, 0.5), (99, float("nan"))])
+def test_a_float16_overflow_halves_the_loss_scale(
+    small_base, tmp_path, monkeypatch, overflows, loss
+):
+    """And a loss that is no number is given up at once."""
     monkeypatch.setattr(loading, "compute_dtype", lambda _device: torch.float16)
     policy = policy_room.load_policy(str(small_base), lora_r=4)
     given = {"model": str(small_base), "data": "puzzles", "prompts": 2, "group_size": 2}
@@ -87,9 +90,10 @@ def test_a_float16_overflow_halves_the_loss_scale(small_base, tmp_path, monkeypa
         asked.append(halvings)
         if len(asked) <= overflows:
             policy.trainable()[0].grad[0, 0] = float("inf")
-        return found
+        return found | {"loss": loss}
 
     monkeypatch.setattr(step, "backward", overflowing)
     learned = step.learn(policy, step.make_optimizer(policy, settings), rolled, settings)
-    assert asked == list(range(min(overflows + 1, step.HALVINGS)))
+    tries = min(overflows + 1, step.HALVINGS) if loss == loss else 1
+    assert asked == list(range(tries))
     assert learned.metrics["skipped"] == (overflows == 99)
