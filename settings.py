@@ -95,7 +95,7 @@ class Details:
     phi_from: Literal["completion", "group"] = "completion"
     """phi follows each completion's reward, or its group's mean reward."""
     plausible: float | None = None
-    """Flatten only tokens this likely beside the likeliest; 0: all. None: 0.01, sampled tiny_base's 0."""
+    """Flatten only tokens this likely beside the likeliest; 0: all. None: by the arm and the model."""
     fork_entropy: float | None = None
     """Flatten fully only where the reference's entropy is this many nats; 0: anywhere. None: arm's."""
     alpha_right: float | None = None
