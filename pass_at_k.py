@@ -316,6 +316,7 @@ def evaluate(asked: Evaluation) -> Comparison:
     """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
     same += ("threads", "prompt_template", "seed", "problem_column", "answer_column", "sample_base")
+    same += ("fixed_decode",)
     given = {name: getattr(asked, name) for name in same} | {"adapter": adapter_in(asked.adapter)}
     given |= reward_of(asked)
     settings, sentence = resolve(Settings(**given))

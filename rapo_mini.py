@@ -422,10 +422,10 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except (OtherLog, target.TooFlat, CaptureFailed) as error:
+    except (OtherLog, target.TooFlat) as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, OSError):
+    except (KeyboardInterrupt, OSError, CaptureFailed):
         print(f"\nwhat was finished is kept; go on with: {go_on_with(run)}", file=sys.stderr)
         raise
     finally:

@@ -26,6 +26,8 @@ ELSEWHERE = {
     "exact": {"alpha": 0.03, "fork_entropy": 0.0},
 }
 CALM_PHI_MIN = 0.7  # there, where phi is linear
+# What a resumed run may change beside --steps: its speed and memory, and of its results last digits.
+MACHINE = ("sample_rows", "micro_batch", "chunk_tokens", "checkpoint_layers", "fixed_decode")
 BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
     "seed": (-9 * 10**12, 9 * 10**12),  # times 1,000,003 it must stay in 64 bits
     "threads": (0, 1024),
@@ -79,7 +81,7 @@ class First:
     out: str | None = None
     """Folder of the run. None: runs/<time>-<arm>."""
     resume: str | None = None
-    """Go on with the run in this folder; only --steps may be changed."""
+    """Go on with the run in this folder; only --steps and what memory needs may be changed."""
     trace: str | None = None
     """Record some steps number by number and write trace.json and trace.html into this folder."""
 

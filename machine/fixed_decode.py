@@ -157,7 +157,7 @@ class FixedDecoder:
             said = f"the decode step could not be captured ({str(error).splitlines()[0]})"
             if not works(self.device):
                 raise CaptureFailed(
-                    f"{said}, and the GPU takes no more work: start the run with --fixed-decode False"
+                    f"{said}, and the GPU takes no more work: go on with --fixed-decode False"
                 ) from error
             print(f"{said}: sampling goes on without CUDA graphs, slower", file=sys.stderr)
             return False

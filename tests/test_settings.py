@@ -146,6 +146,13 @@ def test_resume_keeps_the_saved_settings_but_the_steps(tmp_path):
     assert resumed(parse([*here, "--seed", "3"])) == settings
 
 
+def test_a_resumed_run_may_be_cut_into_other_pieces(tmp_path):
+    settings, _ = resolve(Settings(seed=3, out=str(tmp_path)))
+    save_config(settings, tmp_path)
+    given = parse(["--resume", str(tmp_path), "--micro-batch", "2", "--fixed-decode", "True"])
+    assert resumed(given) == replace(settings, micro_batch=2, fixed_decode=True)
+
+
 @pytest.mark.parametrize("other", [["--alpha", "0.9"], ["--seed", "0"], ["--arm", "grpo"]])
 def test_a_flag_that_would_change_a_resumed_run_is_refused(tmp_path, other):
     """Also where it asks for a default: a seed of 0 is not the saved 3."""

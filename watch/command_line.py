@@ -11,7 +11,8 @@ from pathlib import Path
 
 import tyro
 
-from settings import Settings, flag
+from machine.fixed_decode import CaptureFailed
+from settings import MACHINE, Settings, flag
 from watch.files import reason
 from watch.preset import Preset, asked_preset, paper_settings, table_of_paper
 from watch.run_folder import load_config, located
@@ -49,8 +50,8 @@ def from_flags(
 def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -> Settings:
     """The settings, of this kind, that a command line asks for; None: this program's own.
 
-    Beside --resume the only flag that may say something new is --steps: anything else would be another
-    run, so it raises ValueError.
+    Beside --resume only --steps may say something new, in `rapo_mini.py` those of MACHINE too: anything
+    else would be another run, so it raises ValueError.
     """
     refuse_truncated_sampling(arguments)
     preset, model = asked_preset(arguments)
@@ -63,12 +64,13 @@ def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -
     saved = replace(load_config(Path(given.resume), kind), resume=given.resume)
     # Parsed again on top of the saved settings: now a flag that is not given has the saved value.
     given = located(from_flags(kind, arguments, saved))
+    free = ("steps", *(MACHINE if kind is Settings else ()))
     for field in fields(kind):
         ours, theirs = getattr(given, field.name), getattr(saved, field.name)
-        if field.name != "steps" and ours != theirs:
+        if field.name not in free and ours != theirs:
             raise ValueError(
                 f"{flag(field.name)} {ours} differs from the {theirs} that the run in {given.resume} was "
-                "started with: a resumed run keeps its settings but --steps"
+                f"started with: a resumed run keeps its settings but {', '.join(map(flag, free))}"
             )
     return given
 
@@ -85,9 +87,11 @@ def refuse_truncated_sampling(arguments: Sequence[str] | None) -> None:
 
 
 def resumed(given: Settings) -> Settings:
-    """The saved settings of the run that given.resume names, with given.steps."""
+    """The saved settings of the run that given.resume names, with given.steps and what memory needs."""
     saved = load_config(Path(given.resume), type(given))
-    return replace(saved, steps=given.steps, out=given.resume)
+    changed = {name: getattr(given, name) for name in ("steps", *MACHINE)}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    return replace(saved, **changed, out=given.resume)
 
 
 def command(program: str, main: Callable[[Settings], int], kind: type[Settings] = Settings) -> int:
@@ -111,6 +115,9 @@ def guarded(program: str, work: Callable[..., int], given) -> int:
         except KeyboardInterrupt:
             print(f"{program}: stopped", file=sys.stderr)
             return 130
+        except CaptureFailed as error:
+            print(f"{program}: {error}", file=sys.stderr)
+            return 1
         except OSError as error:
             print(f"{program}: {reason(error)}; what was saved before is whole", file=sys.stderr)
             return 1

@@ -52,6 +52,8 @@ class Evaluation:
     """Of the choice of problems and of the sampling."""
     threads: int = 0
     """CPU threads; 0: PyTorch's choice."""
+    fixed_decode: bool | None = None
+    """Sample on fixed memory, the decode step as a CUDA graph; same tokens. None: on a GPU."""
     sample_base: bool = False
     """Sample the base even where its right answers are known from an earlier time."""
     log: str | None = None

@@ -8,6 +8,7 @@ from machine import fixed_decode as room
 from machine.fixed_decode import FixedDecoder
 from policy import encode_prompts, load_policy, sampling_weights
 from sampler import sample
+from watch.command_line import guarded
 
 ENDS = [7, 11, 30]  # several, so that rows leave at many lengths
 
@@ -122,9 +123,7 @@ def test_a_capture_that_leaves_the_gpu_unusable_ends_the_run_and_names_the_flag(
     monkeypatch.setattr(FixedDecoder, "on_gpu", True)
     monkeypatch.setattr(FixedDecoder, "capture", fails)
     monkeypatch.setattr(room, "works", lambda _device: False)
-    with pytest.raises(
-        room.CaptureFailed, match=r"is invalid.*start the run with --fixed-decode False"
-    ):
+    with pytest.raises(room.CaptureFailed, match=r"is invalid.*go on with --fixed-decode False"):
         completions(small_policy, prompts, fixed=True)
 
 
@@ -238,3 +237,11 @@ def test_the_memory_never_moves(small_policy):
             assert decoder.rows == room.power_of_two(left)
     fixed = [*decoder.keys, *decoder.values, decoder.token, decoder.position, decoder.attended]
     assert [t.data_ptr() for t in fixed] == places
+
+
+def test_a_program_that_cannot_capture_ends_with_a_sentence(capsys):
+    def work(_):
+        raise room.CaptureFailed("no capture: go on with --fixed-decode False")
+
+    assert guarded("pass_at_k", work, None) == 1
+    assert capsys.readouterr().err == "pass_at_k: no capture: go on with --fixed-decode False\n"
