@@ -26,6 +26,7 @@ import torch
 from tqdm import tqdm
 
 from machine.chat import with_prompt_template
+from machine.devices import keep_to_the_card
 from machine.loading import adapter_in, find_model, load_tokenizer
 from machine.shapes import context_of
 from policy import Policy, base_weights, decode, load_policy, sampling_weights
@@ -39,6 +40,7 @@ from problems import (
     reading_of,
     render_prompt,
     token_counts,
+    within,
 )
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
@@ -316,7 +318,7 @@ def evaluate(asked: Evaluation) -> Comparison:
     """Sample what is not yet in the log. Raises ValueError, naming the flag, for bad input."""
     same = ("model", "quant", "adapter", "data", "data_dir", "temperature", "max_new_tokens")
     same += ("threads", "prompt_template", "seed", "problem_column", "answer_column", "sample_base")
-    same += ("fixed_decode",)
+    same += ("fixed_decode", "max_prompt_tokens")
     given = {name: getattr(asked, name) for name in same} | {"adapter": adapter_in(asked.adapter)}
     given |= reward_of(asked)
     settings, sentence = resolve(Settings(**given))
@@ -340,6 +342,12 @@ def evaluate(asked: Evaluation) -> Comparison:
     where = "--data, --problems", asked.data_dir, side, reading_of(settings)
     problems = load_problems(asked.data, "test", count, asked.seed, *where)
     judge.try_on(problems)
+    prompts = [render_prompt(settings.prompt_template, problem) for problem in problems]
+    lengths = token_counts(tokenizer, prompts)
+    if limit := asked.max_prompt_tokens:
+        problems, lengths = within(problems, lengths, limit, "evaluation")
+        if not problems:
+            raise ValueError(f"--max-prompt-tokens {limit} leaves no problem: raise it")
     ks = read_ks(asked.k)
     pass_at_k(
         asked.n, np.zeros(0), max(ks, default=1)
@@ -355,11 +363,10 @@ def evaluate(asked: Evaluation) -> Comparison:
     )
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    keep_to_the_card()
     policy = load_policy(settings.model, quant=settings.quant, adapter=settings.adapter)
     rows = rows_of_a_batch(settings.model)
-    prompts = [render_prompt(settings.prompt_template, problem) for problem in problems]
-    longest = max(token_counts(tokenizer, prompts))
-    check_context(longest, settings.max_new_tokens, context_of(policy.model.config))
+    check_context(max(lengths), settings.max_new_tokens, context_of(policy.model.config))
     name = log_name(asked.data, asked.n, asked.seed) + ".jsonl"
     path = Path(asked.log) if asked.log else evaluations_of(settings.adapter) / name
     with held(path):

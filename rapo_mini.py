@@ -350,6 +350,9 @@ def start(given: Settings) -> Run | None:
         f"arm: {settings.arm}, KL {settings.kl_form} with weight {weights_in_words(settings)}, entropy "
         f"weight {settings.beta:g}{phi_in_words(settings)}; seed {settings.seed}"
     )
+    if not is_bundled(settings.model):
+        rounded = ", its weights rounded to 4 bits" if settings.quant == "nf4" else ""
+        tell(f"loading {settings.model}{rounded}")
     run = Run(settings)
     try:
         if given.resume:

@@ -40,6 +40,8 @@ class Evaluation:
     """Draw from the likeliest tokens that hold this share of the mass; 1: from all."""
     max_new_tokens: int | None = None
     """Longest completion, in tokens. None: 72 on the bundled base, 40 on SmolLM2, else 1024."""
+    max_prompt_tokens: int = 0
+    """Problems with longer prompts are left out; 0: none."""
     prompt_template: str | None = None
     """plain, qwen-boxed, chat (the tokenizer's own), or a text with {problem} in it. None: by model."""
     reward: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

@@ -30,6 +30,7 @@ AS_TRAINED = (  # flags of pass_at_k.py that a run has too
     "answer_column",
     "temperature",
     "max_new_tokens",
+    "max_prompt_tokens",
     "prompt_template",
     "seed",
 )
@@ -188,7 +189,7 @@ def measure_command(settings: Settings, samples: int, tokenizer) -> str:
         given["model"] = settings.model
     if settings.eval_data != "puzzles":
         given["data"] = settings.eval_data
-    usual, _ = resolve(Settings(model=settings.model))
+    usual, _ = resolve(Settings(model=settings.model, max_prompt_tokens=0))
     usual, _ = with_prompt_template(usual, None, tokenizer, EXAMPLES.get(settings.eval_data))
     if settings.eval_problems and (settings.eval_problems, settings.eval_data) != (192, "puzzles"):
         given["problems"] = settings.eval_problems

@@ -200,6 +200,16 @@ def test_a_public_set_without_network_from_a_copy(adapter, tmp_path, monkeypatch
     assert load_problems("aime25", "test", None, 0, "", str(tmp_path))
 
 
+def test_problems_with_long_prompts_are_left_out_as_in_training(adapter, tmp_path, capsys):
+    data = tmp_path / "mine.jsonl"
+    rows = [{"problem": "What comes next: " + "1, " * n, "answer": "1"} for n in (2, 3, 30)]
+    data.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    asked = {"data": str(data), "n": 1, "max_prompt_tokens": 40, "max_new_tokens": 4, "threads": 1}
+    assert pass_at_k.main(Evaluation(str(adapter), **asked)) == 0
+    out = capsys.readouterr().out
+    assert "1 of 3 problems left out" in out and "Full: 2 problems" in out
+
+
 @pytest.mark.parametrize(
     ("wrong", "names"),
     [
@@ -207,6 +217,7 @@ def test_a_public_set_without_network_from_a_copy(adapter, tmp_path, monkeypatch
         ({"k": ("many",)}, "--k"),
         ({"n": 0}, "--n 0"),
         ({"problems": 0}, "--problems 0"),
+        ({"max_prompt_tokens": 3}, "--max-prompt-tokens 3 leaves no problem"),
         ({"max_new_tokens": 100_000}, "--max-new-tokens 100000 after a prompt of"),
         ({"data": "aime99"}, "--data"),
         ({"answer_column": "gold"}, "--answer-column 'gold' names a column"),

@@ -203,6 +203,8 @@ def test_the_commands_name_what_the_defaults_would_not_find():
     elsewhere = progress.what_next(
         replace(settings, model="some/base"), 3, [Problem("x" * 60, "1")], tokenizer
     )
+    long, _ = resolve(Settings(model="some/base"))
+    assert "--max-prompt-tokens 512" in progress.measure_command(long, 8, tokenizer)
     assert "--model some/base" in elsewhere and "--data mine.csv" in elsewhere
     assert elsewhere.endswith("--resume r") and "use talk r\n" in elsewhere
     as_trained = {"eval_problems": 40, "temperature": 0.8, "prompt_template": "{problem} = "}
