@@ -195,7 +195,7 @@ def learn(
 
     for update in range(settings.updates):
         for halvings in loss_scale_halvings(policy):
-            tried = partial(attempt, clip_eps=clip_at(update, settings), halvings=halvings)
+            tried = partial(attempt, clip_eps=clip_at(update, policy, settings), halvings=halvings)
             metrics, pieces = within_memory(tried, pieces, learn_less)
             norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
             finite = math.isfinite(norm) and math.isfinite(metrics["loss"])
@@ -219,9 +219,10 @@ def learn(
     return Learned(metrics, pieces)
 
 
-def clip_at(update: int, settings: Settings) -> float:
-    """epsilon of an update. Before the first pi_theta is pi_old: what parts them is rounding, no clip."""
-    return settings.clip_eps if update else math.inf
+def clip_at(update: int, policy: Policy, settings: Settings) -> float:
+    """epsilon of an update; in 16 bits none at first: only rounding parts pi_theta and pi_old there."""
+    rounded = policy.dtype != torch.float32
+    return math.inf if rounded and update == 0 else settings.clip_eps
 
 
 def backward(

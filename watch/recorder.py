@@ -61,7 +61,7 @@ class Recorder:
     def __call__(self, update: int, metrics: dict, pieces: Pieces) -> None:
         """Record the update that comes next; `step.learn` calls this with what it has found."""
         self.look_again()  # at what the update before this one did
-        self.pieces, self.clip_eps = pieces, clip_at(update, self.settings)
+        self.pieces, self.clip_eps = pieces, clip_at(update, self.policy, self.settings)
         self.rows: dict[int, dict] = {}  # row -> its sums, for every row of the step
         self.group: dict[int, dict] = {}  # row -> its tokens' numbers, for the traced group
         cut = (self.settings, pieces, self.clip_eps)
