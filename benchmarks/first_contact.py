@@ -30,11 +30,7 @@ STEPS, DECODED = 5, 64  # training steps; tokens that a decode step is timed ove
 ROWS = (32, 128)  # decoded at a time
 PARITY = {"mean": 5e-2, "max": 1.0}  # nats, in 16 bits: to be replaced by what a card gives
 MEMORY = 1.15  # times the plan
-ERRORS = (
-    RuntimeError,
-    ImportError,
-    ValueError,
-)  # of memory, of a kernel, of a missing bitsandbytes
+ERRORS = (RuntimeError, ImportError, ValueError)  # memory, a kernel, no bitsandbytes
 KERNELS = {  # what PyTorch's operators are called, by what they are
     "flash": "flash_attention",
     "memory-efficient": "efficient_attention",
