@@ -425,7 +425,11 @@ def work(given: Settings) -> int:
         save_adapter(run.policy.model, run.out)
         print(f"rapo_mini: {error}; after {run.step} steps: {run.out}/adapter", file=sys.stderr)
         return 1
-    except (OtherLog, target.TooFlat) as error:
+    except target.TooFlat as error:  # at the first step
+        again = f"nothing was learned: delete {run.out}, or give another --out"
+        print(f"rapo_mini: {error}; {again}", file=sys.stderr)
+        return 2
+    except OtherLog as error:
         print(f"rapo_mini: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, OSError, CaptureFailed):

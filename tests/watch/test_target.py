@@ -116,3 +116,4 @@ def test_a_target_that_is_too_flat_is_refused_by_name(tmp_path, capsys):
     assert rapo_mini.main(given) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("rapo_mini: ") and "--plausible" in error[-1]
+    assert "above 2 nats" in error[-1] and "another --out" in error[-1]
