@@ -137,12 +137,12 @@ def attend(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if packed is None:
-        mask = explicit(query) if attention_mask is None else attention_mask
+        mask = explicit(query, key) if attention_mask is None else attention_mask
         return sdpa_attention_forward(module, query, key, value, mask, **options)
     sizes = (packed.prompts, packed.completions)
     parts = [blocks(x, sizes) for x in (query, key, value)]  # each (p, h, L, e) and (d, h, C, e)
     (q_prompt, q), (k_prompt, k), (v_prompt, v) = parts
-    mask = explicit(q_prompt)
+    mask = explicit(q_prompt, k_prompt)
     of_prompts, _ = sdpa_attention_forward(module, q_prompt, k_prompt, v_prompt, mask, **options)
     k = torch.cat([k_prompt.index_select(0, packed.prompt), k], dim=2)  # (d, h, L + C, e)
     v = torch.cat([v_prompt.index_select(0, packed.prompt), v], dim=2)  # (d, h, L + C, e)
@@ -150,16 +150,19 @@ def attend(
     return torch.cat([of_prompts.flatten(0, 1), of_rows.flatten(0, 1)])[None], None
 
 
-def explicit(query: Tensor) -> Tensor | None:
-    """The causal mask (1, 1, L, L) for a card before sm80, None for any other. query (b, heads, L, e).
+def explicit(query: Tensor, key: Tensor) -> Tensor | None:
+    """The causal mask (1, 1, L, K) for a card before sm80, None for any other.
+
+    query (b, heads, L, e), key (b, kv heads, K, e): the last L of K tokens ask.
 
     Without a mask transformers hands over grouped heads as they are, and there only the slowest form of
     attention takes them so; with one it repeats keys and values, and the memory-efficient form runs.
     """
-    length = query.shape[2]
-    if length == 1 or sees_groups():
+    if sees_groups():
         return None
-    return torch.ones(length, length, dtype=torch.bool, device=query.device).tril()[None, None]
+    size = (query.shape[2], key.shape[2])
+    seen = torch.ones(size, dtype=torch.bool, device=query.device).tril(size[1] - size[0])
+    return seen[None, None]
 
 
 def blocks(row: Tensor, sizes: tuple[tuple[int, int], ...]) -> list[Tensor]:
@@ -169,14 +172,12 @@ def blocks(row: Tensor, sizes: tuple[tuple[int, int], ...]) -> list[Tensor]:
 
 
 def teach(model: nn.Module) -> None:
-    """Put `attend` into a model of transformers, if it fits: without `packed` nothing changes."""
+    """Put `attend` into a model of transformers that can take it: without `packed` nothing changes."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    layers = getattr(model.config, "layer_types", None) or ["full_attention"]
-    if model.config._attn_implementation != "sdpa" or set(layers) != {"full_attention"}:
-        return
-    if not getattr(model, "_supports_attention_backend", False):
+    supports = getattr(model, "_supports_attention_backend", False)
+    if model.config._attn_implementation != "sdpa" or not supports:
         return
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
@@ -184,4 +185,6 @@ def teach(model: nn.Module) -> None:
 
 
 def taught(model: nn.Module) -> bool:
-    return model.config._attn_implementation == NAME
+    """May its completions share their prompt? Not where a layer looks at a window of the text."""
+    layers = getattr(model.config, "layer_types", None) or ["full_attention"]
+    return model.config._attn_implementation == NAME and set(layers) == {"full_attention"}

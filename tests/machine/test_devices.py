@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 import torch
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from machine import devices as room
 from machine import plan, shared_prompts
@@ -105,3 +106,33 @@ def test_before_sm80_no_attention_is_asked_for_grouped_heads(small_policy, promp
         found.append((states, logits))
     for one, two in zip(*found, strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
+
+
+def test_nor_while_a_text_grows_or_where_layers_look_at_a_window(monkeypatch):
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 8}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 4}
+    config = Gemma3TextConfig(
+        vocab_size=20, layer_types=["sliding_attention", "full_attention"], **sizes, **heads
+    )
+    model = Gemma3ForCausalLM(config).eval()
+    shared_prompts.teach(model)
+    assert not shared_prompts.taught(model), "its completions do not share a prompt"
+    plain, asked = torch.nn.functional.scaled_dot_product_attention, []
+
+    def spied(*args, **options):
+        asked.append(options.get("enable_gqa", False))
+        return plain(*args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spied)
+    ids = torch.arange(3, 12)[None]  # longer than the window
+    found = []
+    for new_card in (True, False):
+        monkeypatch.setattr(shared_prompts, "sees_groups", lambda new_card=new_card: new_card)
+        asked.clear()
+        with torch.no_grad():
+            first = model(input_ids=ids[:, :-1], use_cache=True)
+            last = model(input_ids=ids[:, -1:], past_key_values=first.past_key_values)
+        assert any(asked) == new_card
+        found.append(torch.cat([first.logits, last.logits], dim=1))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[0], model(input_ids=ids).logits, rtol=0, atol=1e-5)

@@ -80,10 +80,10 @@ def test_a_model_that_looks_at_a_window_keeps_a_row_for_each_text(small_base, ba
     policy = room.load_policy(str(small_base), lora_r=4)
     body = policy.model.get_base_model().model
     assert shared_prompts.taught(body)
-    body.config._attn_implementation = "sdpa"
     full, body.config.layer_types = body.config.layer_types, ["sliding_attention", "full_attention"]
-    shared_prompts.teach(body)
+    assert not shared_prompts.taught(body)
     body.config.layer_types = full  # the random model has no window
+    body.config._attn_implementation = "sdpa"
     assert not shared_prompts.taught(body)
     with torch.no_grad():
         states = room.completion_states(policy.model, *batch)
