@@ -92,6 +92,24 @@ def test_a_cut_log_gives_the_counts_of_an_undisturbed_one(
     assert len(sampled) == expected, "what is in the log is not sampled again"
 
 
+def test_the_bar_moves_when_a_batch_is_done(small_policy, monkeypatch):
+    bars, at = [], []
+
+    def bar(**options):
+        bars.append(tqdm(**options))
+        return bars[-1]
+
+    def watched(*args, **options):
+        at.append(bars[-1].n)
+        return sample(*args, **options)
+
+    sample, tqdm = pass_at_k.sample_groups, pass_at_k.tqdm
+    monkeypatch.setattr(pass_at_k, "tqdm", bar)
+    monkeypatch.setattr(pass_at_k, "sample_groups", watched)
+    count_correct(small_policy, PROBLEMS, rows=6, **OPTIONS)
+    assert at == [0, 6, 12, 18] and bars[-1].n == 24
+
+
 def test_every_completion_stands_in_the_log_with_its_verdict(small_policy, tmp_path):
     path = tmp_path / "log.jsonl"
     counted = count_correct(small_policy, PROBLEMS, rows=4, log=Log(path, HEADER), **OPTIONS)
