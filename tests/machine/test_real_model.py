@@ -19,6 +19,7 @@ from machine.loading import load_tokenizer
 from machine.shapes import shape_of, shape_of_config
 from problems import EXAMPLES, Problem, load_problems, render_prompt
 from settings import Settings, resolve
+from watch.run_folder import save_adapter
 from watch.target import asked_of
 
 pytestmark = [
@@ -80,10 +81,15 @@ def test_a_rapo_step(tokenizer, tmp_path, quant):
     for name, p in policy.model.named_parameters():
         if name in frozen:
             assert torch.equal(p, frozen[name]) != ("lora_" in name), name
-    policy.model.save_pretrained(tmp_path / "adapter")
+    save_adapter(policy.model, tmp_path)
     again = policy_room.load_policy(SMOLLM2, quant=quant, adapter=tmp_path / "adapter")
-    for one, two in zip(policy.trainable(), again.trainable(), strict=True):
-        assert torch.equal(one, two)
+    rows, phi = torch.arange(6), torch.ones(6)
+    with torch.no_grad():
+        here, there = (
+            step.score_rows(p, rolled, rows, phi, settings, settings.chunk_tokens).logp
+            for p in (policy, again)
+        )
+    assert torch.equal(here, there) and not torch.equal(here, rolled.completions.logp)
 
 
 def test_its_default_target_adds_no_junk(tokenizer, tmp_path):
@@ -94,9 +100,9 @@ def test_its_default_target_adds_no_junk(tokenizer, tmp_path):
         policy, load_problems("sums", "train", None, 0, "--data")[:1], settings, 0
     )
     asked = asked_of(policy, rolled, settings)
-    assert asked.target_tail <= 1.5 * max(asked.ref_tail, 0.01)
+    assert asked.target_tail <= 1.5 * asked.ref_tail
     bare = asked_of(policy, rolled, replace(settings, plausible=0.0))
-    assert bare.target_tail > 1.5 * max(bare.ref_tail, 0.01), "without the support there is junk"
+    assert bare.target_tail > 10 * bare.ref_tail, "without the support there is junk"
 
 
 def test_the_file_is_unpacked_once():
