@@ -210,3 +210,9 @@ def test_parity_is_measured_before_any_update(run):
     metrics = room.learn(run.policy, run.optimizer, rolled, twice).metrics
     after = room.backward(run.policy, rolled, run.settings, run.pieces, 0.2)
     assert metrics["parity_max"] < 1e-3 < after["parity_max"]
+
+
+def test_a_slow_step_is_saved_as_soon_as_it_is_done(run):
+    assert not run.save_is_due(), "a quick one waits for others"
+    run.saved_at -= rapo_mini.SAVE_SECONDS
+    assert run.save_is_due()
