@@ -37,10 +37,8 @@ from problems import (
     check_context,
     check_sources,
     load_problems,
+    of_an_evaluation,
     reading_of,
-    render_prompt,
-    token_counts,
-    within,
 )
 from settings import Settings, resolve
 from step import prompts_of, sample_groups
@@ -342,12 +340,11 @@ def evaluate(asked: Evaluation) -> Comparison:
     where = "--data, --problems", asked.data_dir, side, reading_of(settings)
     problems = load_problems(asked.data, "test", count, asked.seed, *where)
     judge.try_on(problems)
-    prompts = [render_prompt(settings.prompt_template, problem) for problem in problems]
-    lengths = token_counts(tokenizer, prompts)
-    if limit := asked.max_prompt_tokens:
-        problems, lengths = within(problems, lengths, limit, "evaluation")
-        if not problems:
-            raise ValueError(f"--max-prompt-tokens {limit} leaves no problem: raise it")
+    problems, lengths = of_an_evaluation(problems, settings, tokenizer)
+    if not problems:
+        raise ValueError(
+            f"--max-prompt-tokens {settings.max_prompt_tokens} leaves no problem: raise it"
+        )
     ks = read_ks(asked.k)
     pass_at_k(
         asked.n, np.zeros(0), max(ks, default=1)

@@ -287,6 +287,15 @@ def check_context(longest: int, max_new_tokens: int, context: int) -> None:
         )
 
 
+def of_an_evaluation(
+    problems: list[Problem], settings: Settings, tokenizer
+) -> tuple[list[Problem], list[int]]:
+    """The problems whose prompts are within --max-prompt-tokens (0: all), and the prompts' lengths."""
+    prompts = [render_prompt(settings.prompt_template, problem) for problem in problems]
+    lengths, limit = token_counts(tokenizer, prompts), settings.max_prompt_tokens
+    return within(problems, lengths, limit, "evaluation") if limit else (problems, lengths)
+
+
 def within(
     problems: list[Problem], lengths: list[int], limit: int, what: str
 ) -> tuple[list[Problem], list[int]]:

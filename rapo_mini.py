@@ -40,10 +40,10 @@ from problems import (
     Problem,
     both_sides,
     check_at_hand,
+    of_an_evaluation,
     problems_that_fit,
     render_prompt,
     token_counts,
-    within,
 )
 from settings import Settings, is_bundled, learning_rate, resolve, traced_steps
 from step import Rollout, learn, make_optimizer, rollout
@@ -156,10 +156,7 @@ class Run:
     def check_lengths(self, prompts: list[str]) -> None:
         """Leave out problems with long prompts: see `problems_that_fit`."""
         settings, tokenizer = self.settings, self.policy.tokenizer
-        held_out = [render_prompt(settings.prompt_template, p) for p in self.eval_problems]
-        lengths = token_counts(tokenizer, held_out)
-        if limit := settings.max_prompt_tokens:  # what the memory plan counts with
-            self.eval_problems, lengths = within(self.eval_problems, lengths, limit, "evaluation")
+        self.eval_problems, lengths = of_an_evaluation(self.eval_problems, settings, tokenizer)
         self.problems = problems_that_fit(
             self.problems,
             token_counts(tokenizer, prompts),

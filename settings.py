@@ -22,12 +22,11 @@ CHAT = "chat"  # --prompt-template: the tokenizer's own, see machine/chat.py
 # RAPO on any base but the bundled one, for which its own choices were measured: by default as published
 # but for the plausible tokens; where its KL is exact, calmer than here (docs/results.md, SmolLM2).
 ELSEWHERE = {
-    "sampled": {"alpha": 0.001, "phi": "inverse", "plausible": 0.01},
-    "exact": {"alpha": 0.03, "fork_entropy": 0.0},
+    "sampled": {"alpha": 0.001, "phi": "inverse", "phi_min": 0.7, "plausible": 0.01},
+    "exact": {"alpha": 0.03, "phi_min": 0.7, "fork_entropy": 0.0},
 }
-CALM_PHI_MIN = 0.7  # there, where phi is linear
 # What a resumed run may change beside --steps: its speed and memory, and of its results last digits.
-MACHINE = ("sample_rows", "micro_batch", "chunk_tokens", "checkpoint_layers", "fixed_decode")
+FREE_TO_CHANGE = ("sample_rows", "micro_batch", "chunk_tokens", "checkpoint_layers", "fixed_decode")
 BOUNDS = {  # outside them a library overflows, crashes, or divides by nothing
     "seed": (-9 * 10**12, 9 * 10**12),  # times 1,000,003 it must stay in 64 bits
     "threads": (0, 1024),
@@ -280,7 +279,7 @@ def with_objective(settings: Settings, bundled: bool) -> Settings:
     if arm.reweighted and form == "exact":
         own |= {"plausible": 0.01, "fork_entropy": arm.fork_entropy}
     if elsewhere:
-        own |= {"phi_min": CALM_PHI_MIN} | ELSEWHERE[form]
+        own |= ELSEWHERE[form]
     if settings.phi_min is not None:
         own["phi"] = "linear"
     phi = settings.phi or own["phi"]

@@ -13,7 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -189,17 +189,19 @@ def learn(
     began = time.perf_counter()
     pieces, parity = rolled.pieces, {}
 
-    def attempt(pieces: Pieces, clip_eps: float, halvings: int) -> dict:
+    def attempt(pieces: Pieces, settings: Settings, halvings: int) -> dict:
         optimizer.zero_grad()
-        return backward(policy, rolled, settings, pieces, clip_eps, halvings)
+        return backward(policy, rolled, settings, pieces, halvings)
 
     for update in range(settings.updates):
+        asked = settings_at(update, policy, settings)
         for halvings in loss_scale_halvings(policy):
-            tried = partial(attempt, clip_eps=clip_at(update, policy, settings), halvings=halvings)
+            tried = partial(attempt, settings=asked, halvings=halvings)
             metrics, pieces = within_memory(tried, pieces, learn_less)
             norm = torch.nn.utils.clip_grad_norm_(policy.trainable(), MAX_GRAD_NORM)
-            finite = math.isfinite(norm) and math.isfinite(metrics["loss"])
-            if finite or not math.isfinite(metrics["loss"]):  # which no scale mends
+            sound = math.isfinite(metrics["loss"])
+            finite = sound and math.isfinite(norm)
+            if finite or not sound:  # no scale mends a loss
                 break
         metrics |= {"grad_norm": float(norm), "skipped": not finite}
         if watch:
@@ -219,19 +221,15 @@ def learn(
     return Learned(metrics, pieces)
 
 
-def clip_at(update: int, policy: Policy, settings: Settings) -> float:
-    """epsilon of an update; in 16 bits none at first: only rounding parts pi_theta and pi_old there."""
-    rounded = policy.dtype != torch.float32
-    return math.inf if rounded and update == 0 else settings.clip_eps
+def settings_at(update: int, policy: Policy, settings: Settings) -> Settings:
+    """Those of an update. In 16 bits the first clips nothing: only rounding parts pi_theta and pi_old."""
+    if update == 0 and policy.dtype != torch.float32:
+        return replace(settings, clip_eps=math.inf)
+    return settings
 
 
 def backward(
-    policy: Policy,
-    rolled: Rollout,
-    settings: Settings,
-    pieces: Pieces,
-    clip_eps: float,
-    halvings: int = 0,
+    policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces, halvings: int = 0
 ) -> dict:
     """Accumulate the gradient of the step's loss -J, micro-batch by micro-batch; sums over the step.
 
@@ -242,7 +240,7 @@ def backward(
     sums: Counter = Counter()
     log_u, gaps = [], []
     batches = -(-len(rolled.texts) // pieces.micro_batch)
-    for s in slow(scored(policy, rolled, settings, pieces, clip_eps), "learning", batches):
+    for s in slow(scored(policy, rolled, settings, pieces), "learning", batches):
         (s.shares.sum() * scale).backward()
         weight = completion_weights(s.mask, len(rolled.texts))  # (b, T)
         sums["loss"] += float(s.shares.detach().sum())
@@ -275,9 +273,7 @@ class Scored(NamedTuple):
     clipped: Tensor  # (b, T) where the surrogate was clipped
 
 
-def scored(
-    policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces, clip_eps: float
-) -> Iterator[Scored]:
+def scored(policy: Policy, rolled: Rollout, settings: Settings, pieces: Pieces) -> Iterator[Scored]:
     """The step's completions, micro-batch by micro-batch, with gradients into the adapter.
 
     The longest comes first, so that memory runs out at once or not at all.
@@ -299,7 +295,7 @@ def scored(
             mask,
             alpha=alpha[rows],
             beta=settings.beta,
-            clip_eps=clip_eps,
+            clip_eps=settings.clip_eps,
             completions=len(lengths),
         )
         yield Scored(rows, mask, logp_old, terms, shares, clipped)

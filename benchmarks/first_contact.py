@@ -43,12 +43,12 @@ def report(options) -> Iterator[str]:
     """The lines, as they are found; options: those of benchmarks/gpu.py."""
     on_gpu = options.device == "cuda"
     yield card(on_gpu)
+    yield from tried("building the model", on_a_model(options, on_gpu))
+
+
+def on_a_model(options, on_gpu: bool) -> Iterator[str]:
     short = replace(options, steps=STEPS, max_new_tokens=min(options.max_new_tokens, 256))
-    try:
-        settings, policy, ids = gpu.prepared(short)
-    except ERRORS as error:
-        yield ended("building the model", error)
-        return
+    settings, policy, ids = gpu.prepared(short)
     yield from tried("decoding", decoding(policy, ids, settings, options))
     yield from tried("CUDA graphs", capture(on_gpu))
     yield from tried("training", training(policy, ids, settings, options))
@@ -59,13 +59,9 @@ def tried(what: str, lines: Iterator[str]) -> Iterator[str]:
     try:
         yield from lines
     except ERRORS as error:
-        yield ended(what, error)
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        yield f"look  {what} ended: {reason[0]}"
         empty_cache()
-
-
-def ended(what: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return f"look  {what} ended: {reason[0]}"
 
 
 def card(on_gpu: bool) -> str:

@@ -86,8 +86,14 @@ def keep_to_the_card() -> None:
     A failed one is caught (`machine/limit.py`), a slow one is not seen.
     """
     if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        torch.cuda.set_per_process_memory_fraction((1 - KEPT_FREE) * free / total)
+        _, total = torch.cuda.mem_get_info()
+        torch.cuda.set_per_process_memory_fraction(may_take() / total)
+
+
+def may_take() -> float:
+    """Bytes of the card that a run may take: those that are free, less KEPT_FREE of them."""
+    free, _ = torch.cuda.mem_get_info()  # this makes the context
+    return (1 - KEPT_FREE) * free
 
 
 def empty_cache() -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
-from machine.devices import KEPT_FREE
+from machine.devices import may_take
 from machine.fixed_decode import power_of_two
 from machine.shapes import Shape, shape_of
 from settings import Settings
@@ -300,7 +300,4 @@ def card_bytes(settings: Settings) -> float:
     """The card of --gpu-memory, else what a run may take of the one in this machine, context included."""
     if settings.gpu_memory is not None:
         return settings.gpu_memory * GIB
-    import torch
-
-    free, _ = torch.cuda.mem_get_info()  # this makes the context
-    return (1 - KEPT_FREE) * free + CONTEXT
+    return may_take() + CONTEXT

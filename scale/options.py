@@ -100,7 +100,7 @@ class RAPOConfig(GRPOConfig):
     )
     beta: float | None = field(
         default=None,
-        metadata={"help": "Weight of the KL, the paper's alpha. None: rapo's 0.001, others' 0.03."},
+        metadata={"help": "Weight of the KL, the paper's alpha. None: the arm's on a real base."},
     )
     entropy_coef: float | None = field(
         default=None,
@@ -109,7 +109,7 @@ class RAPOConfig(GRPOConfig):
     phi_min: float | None = field(
         default=None,
         metadata={
-            "help": "Power of the reference where the reward is 0 (linear). None: rapo's 0.7."
+            "help": "Power of the reference where the reward is 0 (linear). None: the arm's there."
         },
     )
     phi: str | None = field(
@@ -124,7 +124,7 @@ class RAPOConfig(GRPOConfig):
         default=None,
         metadata={
             "help": "Flatten only among tokens with this share of the likeliest's probability. None: "
-            "rapo's 0.01."
+            "the arm's there."
         },
     )
     fork_entropy: float | None = field(

@@ -25,7 +25,7 @@ def run(tmp_path):
 
 def gradients(run, rolled, **changed):
     run.optimizer.zero_grad()
-    metrics = room.backward(run.policy, rolled, run.settings, run.pieces._replace(**changed), 0.2)
+    metrics = room.backward(run.policy, rolled, run.settings, run.pieces._replace(**changed))
     return metrics, [p.grad.clone() for p in run.policy.trainable()]
 
 
@@ -65,7 +65,7 @@ def test_the_longest_completions_are_learned_from_first(run):
     """So memory runs out at the first micro-batch or at none."""
     rolled = warmed_up(run)
     pieces = run.pieces._replace(micro_batch=3)
-    widths = [s.mask.shape[1] for s in room.scored(run.policy, rolled, run.settings, pieces, 0.2)]
+    widths = [s.mask.shape[1] for s in room.scored(run.policy, rolled, run.settings, pieces)]
     assert widths == sorted(widths, reverse=True) and len(set(widths)) > 1
     assert widths[0] == rolled.completions.mask.sum(dim=1).max()
 
@@ -208,7 +208,7 @@ def test_parity_is_measured_before_any_update(run):
     rolled = room.rollout(run.policy, run.problems_of(0), run.settings, 0)
     twice = replace(run.settings, updates=2)
     metrics = room.learn(run.policy, run.optimizer, rolled, twice).metrics
-    after = room.backward(run.policy, rolled, run.settings, run.pieces, 0.2)
+    after = room.backward(run.policy, rolled, run.settings, run.pieces)
     assert metrics["parity_max"] < 1e-3 < after["parity_max"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from machine.fixed_decode import CaptureFailed
-from settings import MACHINE, Settings, flag
+from settings import FREE_TO_CHANGE, Settings, flag
 from watch.files import reason
 from watch.preset import Preset, asked_preset, paper_settings, table_of_paper
 from watch.run_folder import load_config, located
@@ -50,8 +50,8 @@ def from_flags(
 def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -> Settings:
     """The settings, of this kind, that a command line asks for; None: this program's own.
 
-    Beside --resume only --steps may say something new, in `rapo_mini.py` those of MACHINE too: anything
-    else would be another run, so it raises ValueError.
+    Beside --resume only --steps may say something new, in `rapo_mini.py` those of FREE_TO_CHANGE too:
+    anything else would be another run, so it raises ValueError.
     """
     refuse_truncated_sampling(arguments)
     preset, model = asked_preset(arguments)
@@ -64,7 +64,7 @@ def parse(arguments: list[str] | None = None, kind: type[Settings] = Settings) -
     saved = replace(load_config(Path(given.resume), kind), resume=given.resume)
     # Parsed again on top of the saved settings: now a flag that is not given has the saved value.
     given = located(from_flags(kind, arguments, saved))
-    free = ("steps", *(MACHINE if kind is Settings else ()))
+    free = ("steps", *(FREE_TO_CHANGE if kind is Settings else ()))
     for field in fields(kind):
         ours, theirs = getattr(given, field.name), getattr(saved, field.name)
         if field.name not in free and ours != theirs:
@@ -89,8 +89,8 @@ def refuse_truncated_sampling(arguments: Sequence[str] | None) -> None:
 def resumed(given: Settings) -> Settings:
     """The saved settings of the run that given.resume names, with given.steps and what memory needs."""
     saved = load_config(Path(given.resume), type(given))
-    changed = {name: getattr(given, name) for name in ("steps", *MACHINE)}
-    changed = {name: value for name, value in changed.items() if value is not None}
+    values = {name: getattr(given, name) for name in ("steps", *FREE_TO_CHANGE)}
+    changed = {name: value for name, value in values.items() if value is not None}
     return replace(saved, **changed, out=given.resume)
 
 

@@ -22,7 +22,7 @@ from objective import advantage_and_phi, clipped_surrogate, completion_weights, 
 from policy import Policy
 from problems import render_prompt
 from settings import Settings
-from step import Rollout, Scored, clip_at, rows_of, score_rows, scored
+from step import Rollout, Scored, rows_of, score_rows, scored, settings_at
 from watch.glimpse import Glimpse, PolicyGlimpse, glimpse, log_probs_at
 
 SETTINGS = (
@@ -61,11 +61,11 @@ class Recorder:
     def __call__(self, update: int, metrics: dict, pieces: Pieces) -> None:
         """Record the update that comes next; `step.learn` calls this with what it has found."""
         self.look_again()  # at what the update before this one did
-        self.pieces, self.clip_eps = pieces, clip_at(update, self.policy, self.settings)
+        self.pieces, asked = pieces, settings_at(update, self.policy, self.settings)
+        self.clip_eps = asked.clip_eps
         self.rows: dict[int, dict] = {}  # row -> its sums, for every row of the step
         self.group: dict[int, dict] = {}  # row -> its tokens' numbers, for the traced group
-        cut = (self.settings, pieces, self.clip_eps)
-        for micro_batch in scored(self.policy, self.rolled, *cut):
+        for micro_batch in scored(self.policy, self.rolled, asked, pieces):
             glimpses = None
             if (micro_batch.rows // self.settings.group_size == self.prompt).any():
                 glimpses = score_rows(

@@ -56,7 +56,7 @@ PROBLEMS = [step.Problem("1, 2", "3"), step.Problem("What comes next: 3, 4, 5, 6
 
 def gradients(policy, rolled, settings):
     policy.model.zero_grad()
-    metrics = step.backward(policy, rolled, settings, rolled.pieces, 0.2)
+    metrics = step.backward(policy, rolled, settings, rolled.pieces)
     return metrics, [p.grad.clone() for p in policy.trainable()]
 
 

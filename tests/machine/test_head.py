@@ -85,8 +85,8 @@ def test_a_float16_overflow_halves_the_loss_scale(
     rolled = replace(step.rollout(policy, PROBLEMS, settings, 0), reward=torch.eye(2))
     backward, asked = step.backward, []
 
-    def overflowing(policy, rolled, settings, pieces, clip_eps, halvings):
-        found = backward(policy, rolled, settings, pieces, clip_eps, halvings)
+    def overflowing(policy, rolled, settings, pieces, halvings=0):
+        found = backward(policy, rolled, settings, pieces, halvings)
         asked.append(halvings)
         if len(asked) <= overflows:
             policy.trainable()[0].grad[0, 0] = float("inf")

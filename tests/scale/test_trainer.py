@@ -157,7 +157,7 @@ def learned(scene, **changed):
     names = ("alpha", "alpha_right", "phi_min", "plausible", "fork_entropy")
     settings = resolve(replace(run.settings, **dict.fromkeys(names), **changed))[0]
     run.optimizer.zero_grad()
-    metrics = step_room.backward(run.policy, rolled, settings, pieces_of(settings), 0.2)
+    metrics = step_room.backward(run.policy, rolled, settings, pieces_of(settings))
     named = run.policy.model.named_parameters()
     return metrics, {n: p.grad.clone() for n, p in named if p.requires_grad}
 
